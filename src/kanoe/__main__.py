@@ -1,0 +1,5 @@
+"""`python -m kanoe`."""
+
+from kanoe.cli.main import main
+
+main()

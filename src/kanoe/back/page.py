@@ -1,0 +1,87 @@
+"""The HTML page of an executed notebook, made by nbconvert. It opens without a network."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jinja2 import DictLoader
+from nbconvert import HTMLExporter
+
+from kanoe.base.files import replace_file
+
+# Text beyond this many characters of one output is cut out of the page; the notebook and the log hold everything.
+_LARGEST_TEXT = 1_000_000
+_KEPT = 200_000
+
+# nbconvert's own page, without the scripts it would fetch from elsewhere, but for what cannot be shown otherwise.
+_TEMPLATE = """
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js_requirejs -%}{%- if resources.kanoe.scripts -%}{{ super() }}{%- endif -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- if resources.kanoe.formulas -%}{{ super() }}{%- endif -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- if resources.kanoe.diagrams -%}{{ super() }}{%- endif -%}{%- endblock -%}
+"""
+
+
+def write_page(notebook: Path, page: Path, title: str) -> bool:
+    """Write the page of an executed notebook.
+
+    Returns:
+        whether large outputs were cut.
+
+    Raises:
+        OSError: the disk is full.
+        Exception: nbconvert cannot show the notebook; whatever it raises.
+    """
+    document = nbformat.read(notebook, as_version=4)
+    cut = _cut_large(document)
+    document.metadata["title"] = title
+    loaders = [DictLoader({"kanoe.html.j2": _TEMPLATE})]
+    exporter = HTMLExporter(extra_loaders=loaders, template_file="kanoe.html.j2", exclude_anchor_links=True)
+    # The lexer of IPython's own syntax comes with IPython, which lives in the notebook's environment, not in ours.
+    document.metadata.setdefault("language_info", {})["pygments_lexer"] = "python3"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        html, _ = exporter.from_notebook_node(document, resources={"kanoe": _needed_scripts(document)})
+    replace_file(page, html.encode("utf-8", "xmlcharrefreplace"))
+    return cut
+
+
+def _needed_scripts(document: Any) -> dict[str, bool]:
+    """Return which scripts of other sites the page needs; without them it opens all the same, with the formulas' text as it is."""
+    texts = [cell.source for cell in document.cells if cell.cell_type == "markdown"]
+    html: list[str] = []
+    mimes: set[str] = set()
+    for cell in document.cells:
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            mimes.update(data)
+            texts += [data["text/markdown"]] if isinstance(data.get("text/markdown"), str) else []
+            html += [data["text/html"]] if isinstance(data.get("text/html"), str) else []
+    return {
+        "scripts": "application/javascript" in mimes or any("require" in text and "<script" in text for text in html),
+        "formulas": "text/latex" in mimes
+        or any("$" in text or "\\\\(" in text or "\\begin{" in text for text in texts),
+        "diagrams": any("```mermaid" in text for text in texts) or "text/vnd.mermaid" in mimes,
+    }
+
+
+def _cut_large(document: Any) -> bool:
+    cut = False
+    for cell in document.cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream" and len(output.text) > _LARGEST_TEXT:
+                output.text = _shorten(output.text)
+                cut = True
+            for mime, value in output.get("data", {}).items():
+                if mime.startswith("text/") and isinstance(value, str) and len(value) > 10 * _LARGEST_TEXT:
+                    output.data[mime] = _shorten(value)
+                    cut = True
+    return cut
+
+
+def _shorten(text: str) -> str:
+    left_out = len(text) - 2 * _KEPT
+    return f"{text[:_KEPT]}\n… {left_out:,} characters left out of this page; `notebook.ipynb` and `log.json` hold them …\n{text[-_KEPT:]}"

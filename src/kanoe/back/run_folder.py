@@ -1,0 +1,226 @@
+"""The folder of one run: takes events and keeps everything that a run leaves up to date.
+
+notebook.ipynb   the executed notebook, whole and valid at every moment
+notebook.html    its page
+log.json         Kaggle's log
+working/         what the notebook wrote
+run.json         what ran, when, in which environment, on which inputs, and the report
+kanoe.lock       the environment's lock
+events.jsonl     every event; everything else can be made from it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kanoe.back.document import ExecutedDocument
+from kanoe.back.kaggle_log import kaggle_log
+from kanoe.base.diagnostics import Diagnostic, error, info, warning
+from kanoe.base.errors import ExitCode, InputError, UnavailableError
+from kanoe.base.files import replace_file
+from kanoe.base.journal import Journal, read_journal
+from kanoe.engine.events import Event, Noted, ProgramEnded, RunEnded, RunStarted, RunState, event_from_dict
+from kanoe.engine.report import Artifact, Report, ReportFold, iso_time
+from kanoe.ir.source import Source
+from kanoe.store.records import Records, RunRecord
+
+# What a run's folder holds; `--output` takes a folder that holds only such names for an earlier run's.
+FILES = (
+    "notebook.ipynb",
+    "notebook.html",
+    "log.json",
+    "working",
+    "run.json",
+    "kanoe.lock",
+    "events.jsonl",
+    "kernel.log",
+    "input",
+)
+_MOST_ARTIFACTS = 1000
+
+Watch = Callable[[Event], None]
+
+
+def new_run_id(name: str) -> str:
+    """Return an id that sorts by time and says what ran: `titanic-20261121-083012-7f3a`."""
+    slug = "".join(character if character.isalnum() else "-" for character in name.lower()).strip("-")[:40] or "run"
+    return f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def make_directory(path: Path) -> Path:
+    """Make the folder of a run ready: new, empty, or an earlier run's, whose files are then replaced.
+
+    Raises:
+        InputError: the folder holds other files.
+        UnavailableError: it cannot be made.
+    """
+    path = path.expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        names = set(os.listdir(path))
+        # A write that a crash cut short leaves its temporary file.
+        unfinished = {name for name in names if name.startswith(".") and name.endswith(".part")}
+        if names and not ("run.json" in names and names - unfinished <= set(FILES)):
+            strangers = (
+                ", ".join(f"`{name}`" for name in sorted(names - unfinished - set(FILES))[:3]) or "an unfinished run"
+            )
+            raise InputError(
+                error(
+                    "output-taken",
+                    f"the output folder `{path}` holds what is not an earlier run's: {strangers}",
+                    place="--output",
+                    hint="Give a new folder, or one that an earlier run of Kanoe wrote",
+                )
+            )
+        for name in names:
+            entry = path / name
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        (path / "working").mkdir()
+    except FileExistsError as cause:
+        raise InputError(
+            error("output-taken", f"`{path}` is a file", place="--output", hint="Give a folder")
+        ) from cause
+    except OSError as cause:
+        raise UnavailableError(
+            error(
+                "store-unusable",
+                f"the run's folder cannot be made: {cause}",
+                place=str(path),
+                hint="Give another: `--output DIR`",
+            )
+        ) from cause
+    return path
+
+
+class RunFolder:
+    """A run that goes on: give it every event, then `finish` it."""
+
+    def __init__(self, run: str, source: Source, directory: Path, records: Records, watch: Watch) -> None:
+        self.run = run
+        self.directory = directory
+        self.facts: dict[str, Any] = {}
+        self._source = source
+        self._records = records
+        self._watch = watch
+        self._started = time.time()
+        self._document = ExecutedDocument(source.notebook, directory / "notebook.ipynb")
+        self._journal = Journal(directory / "events.jsonl")
+        names = {cell.id: (f"cell {position}", position) for position, cell in enumerate(source.notebook.code_cells)}
+        self._fold = ReportFold(names)
+        self._state = RunState.FAILED
+        self._write_facts(None)
+        record = RunRecord(
+            run, source.name, str(source.path), str(directory), str(RunState.RUNNING), self._started, None, os.getpid()
+        )
+        records.add(record)
+        self.take(RunStarted(run=run, source=str(source.path), directory=str(directory)))
+
+    @property
+    def working(self) -> Path:
+        """The notebook's current folder."""
+        return self.directory / "working"
+
+    def take(self, event: Event) -> None:
+        """Take an event in: journal first, then everything that is made from it."""
+        self._journal.append(event.as_dict())
+        self._fold.take(event)
+        self._document.take(event)
+        if isinstance(event, ProgramEnded):
+            self._state = event.state
+        self._watch(event)
+
+    def note(self, diagnostic: Diagnostic) -> None:
+        """Take a diagnostic in."""
+        self.take(Noted(diagnostic=diagnostic))
+
+    def keep_lock(self, text: str) -> None:
+        """Keep the lock of the run's environment."""
+        replace_file(self.directory / "kanoe.lock", text.encode())
+
+    def idle(self) -> None:
+        """Do what was put off: called while a cell runs and says nothing."""
+        self._document.write_if_due()
+
+    def finish(self, exit_code: ExitCode | None, *, page: bool) -> Report:
+        """Write everything that a run leaves and return its report.
+
+        Args:
+            exit_code: why the run never came to its program; `None` where it did.
+            page: whether to make the HTML page.
+        """
+        self._document.write()
+        if page:
+            self._write_page()
+        replace_file(self.directory / "log.json", kaggle_log(self._events()))
+        if exit_code is ExitCode.INTERRUPTED:
+            self._state = RunState.CANCELLED
+        seconds = time.time() - self._started
+        self.take(RunEnded(state=self._state, seconds=seconds))
+        codes = {RunState.SUCCEEDED: ExitCode.SUCCEEDED, RunState.CANCELLED: ExitCode.INTERRUPTED}
+        report = self._fold.report(self._artifacts(), exit_code or codes.get(self._state, ExitCode.FAILED))
+        self._write_facts(report)
+        self._journal.close()
+        self._records.end(self.run, str(self._state), seconds)
+        return report
+
+    def abandon(self) -> None:
+        """Leave a folder that cannot be written any more; only the records learn of the end."""
+        self._journal.close()
+        self._records.end(self.run, str(RunState.FAILED), time.time() - self._started)
+
+    def _events(self) -> Any:
+        for record in read_journal(self._journal.path):
+            event = event_from_dict(record)
+            if event is not None:
+                yield event
+
+    def _write_page(self) -> None:
+        from kanoe.back.page import write_page  # noqa: PLC0415 - nbconvert costs more than a small run
+
+        try:
+            cut = write_page(self.directory / "notebook.ipynb", self.directory / "notebook.html", self._source.name)
+        except Exception as cause:
+            self.note(warning("page-failed", f"the HTML page could not be made: {type(cause).__name__}: {cause}"))
+            return
+        if cut:
+            self.note(
+                info("output-large", "a cell printed more than the page can show; it holds its beginning and end")
+            )
+
+    def _artifacts(self) -> list[Artifact]:
+        found: list[Artifact] = []
+        for root, folders, names in os.walk(self.working):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(root, name)
+                if len(found) == _MOST_ARTIFACTS:
+                    return found
+                with contextlib.suppress(OSError):
+                    size = path.lstat().st_size
+                    found.append(
+                        Artifact(path.relative_to(self.working).as_posix(), path.as_uri(), metadata={"bytes": size})
+                    )
+        return found
+
+    def _write_facts(self, report: Report | None) -> None:
+        facts: Mapping[str, Any] = {
+            "version": 1,
+            "run": self.run,
+            "source": str(self._source.path),
+            "started": iso_time(self._started),
+            **self.facts,
+            "report": report.as_dict() if report else None,
+        }
+        text = json.dumps(facts, indent=1, ensure_ascii=False, default=str)
+        replace_file(self.directory / "run.json", (text + "\n").encode("utf-8", "backslashreplace"))

@@ -1,0 +1,364 @@
+"""The Runner of live kernels: cells run in one real ipykernel inside the sandbox, top to bottom."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import signal
+import struct
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kanoe.back.widgets import OutputWidgets
+from kanoe.back.wire import Connection, Message
+from kanoe.base.diagnostics import error
+from kanoe.base.errors import UnavailableError
+from kanoe.engine.events import SessionStarted, TaskEnded, TaskEvent, TaskMessage, TaskState
+from kanoe.engine.runner import Task
+from kanoe.sandbox.confine import Tool, confine
+from kanoe.sandbox.layout import RUNTIME, Layout
+from kanoe.sandbox.process import SandboxProcess, Usage
+
+_TICK_SECONDS = 0.25
+_START_SECONDS = 120.0
+# How long a kernel may take to run its exit handlers.
+_FAREWELL_SECONDS = 5.0
+_HURRIED_SECONDS = 1.0
+# What a kernel sends for a cell that belongs to its output.
+_MESSAGES = {
+    "stream",
+    "display_data",
+    "execute_result",
+    "update_display_data",
+    "error",
+    "clear_output",
+    "execute_input",
+    "comm_open",
+    "comm_msg",
+    "comm_close",
+}
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """How to start a kernel.
+
+    Args:
+        tool: what builds the walls.
+        layout: what the kernel sees.
+        python: the environment's interpreter.
+        worker: the zip that starts the kernel; it must lie below one of the layout's tools.
+        script: for a plain script: the path it should believe to be at.
+    """
+
+    tool: Tool
+    layout: Layout
+    python: Path
+    worker: Path
+    script: str | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    """The task that runs now."""
+
+    task: Task
+    request: str
+    started: float
+    reply: dict[str, Any] | None = None
+    idle: bool = False
+    dates: dict[str, str] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+
+
+class SessionRunner:
+    """Runs tasks in one kernel, which the first task starts and `close` ends."""
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self._plan = plan
+        self._process: SandboxProcess | None = None
+        self._connection: Connection | None = None
+        self._log = plan.layout.folders.runtime / "kernel.log"
+        self._widgets = OutputWidgets(self._send_comm)
+        self._tasks: dict[str, str] = {}
+        self._running: _Running | None = None
+        self._pending: list[TaskEvent] = []
+        self._peak = Usage(0, 0.0)
+        self._before = 0.0
+        self._stopped = False
+        self._received = Counter[str]()
+
+    def start(self, task: Task) -> None:
+        """Begin a task; the first one waits until the kernel is there.
+
+        Raises:
+            UnavailableError: the kernel did not start.
+        """
+        if self._process is None:
+            started = time.monotonic()
+            language = self._start_kernel()
+            seconds = time.monotonic() - started
+            self._pending.append(SessionStarted(task=task.id, language=language, seconds=seconds))
+        assert self._connection is not None
+        content = {
+            "code": task.code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": False,
+        }
+        request = self._connection.request("execute_request", content)
+        self._tasks[request] = task.id
+        self._peak = Usage(0, 0.0)
+        self._running = _Running(task, request, time.monotonic())
+
+    def wait(self) -> Sequence[TaskEvent]:
+        """Return what happened."""
+        events, self._pending = self._pending, []
+        if self._connection is None or self._process is None:
+            return [*events, *self._died()]
+        messages = self._connection.receive(0 if events else _TICK_SECONDS)
+        for message in messages:
+            events += self._take(message)
+        running = self._running
+        if running is not None and running.idle and running.reply is not None:
+            events.append(self._ended(running))
+        elif not messages:
+            self._sample()
+            if self._process.poll() is not None:
+                for message in self._connection.receive(0.05):
+                    events += self._take(message)
+                events += self._died()
+        return events
+
+    def stop(self, task: Task) -> None:
+        """Interrupt the cell as the stop button of Jupyter does."""
+        self._stopped = True
+        if self._process is not None and self._running is not None and self._running.task is task:
+            self._process.interrupt()
+
+    def close(self) -> None:
+        """End the kernel and everything it started."""
+        if self._process is not None:
+            if self._connection is not None and self._running is None and self._process.poll() is None:
+                with contextlib.suppress(Exception):
+                    self._connection.request("shutdown_request", {"restart": False}, channel="control")
+                self._process.end(seconds=_HURRIED_SECONDS if self._stopped else _FAREWELL_SECONDS)
+            else:
+                self._process.end(seconds=0.0)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _start_kernel(self) -> dict[str, Any]:
+        plan = self._plan
+        runtime = plan.layout.folders.runtime
+        seen_at = RUNTIME if plan.tool.kind == "bubblewrap" else str(runtime)
+        self._connection = Connection(runtime, seen_at)
+        configuration = {
+            "words": f"{seen_at}/words-",
+            "connection": f"{seen_at}/connection.json",
+            "log": f"{seen_at}/kernel.log",
+            "script": plan.script,
+        }
+        (runtime / "worker.json").write_text(json.dumps(configuration))
+        confined = confine(plan.tool, plan.layout, [str(plan.python), str(plan.worker), f"{seen_at}/worker.json"])
+        with self._log.open("ab") as log:
+            self._process = SandboxProcess(confined, log)
+        return self._greet(self._connection, self._process)
+
+    def _greet(self, connection: Connection, process: SandboxProcess) -> dict[str, Any]:
+        """Wait until the kernel answers and its output channel reaches us; return its `language_info`.
+
+        A subscription takes effect some time after the socket is there, so the question is asked again until both have come.
+        """
+        language: dict[str, Any] | None = None
+        heard = False
+        deadline = time.monotonic() + _START_SECONDS
+        connection.request("kernel_info_request", {})
+        while language is None or not heard:
+            messages = connection.receive(0.05)
+            heard = heard or any(message.channel == "iopub" for message in messages)
+            for message in messages:
+                if message.kind == "kernel_info_reply":
+                    language = message.content.get("language_info", {})
+                    if not heard:
+                        connection.request("kernel_info_request", {})
+            if not messages and (process.poll() is not None or time.monotonic() > deadline):
+                status = process.poll()
+                process.end(seconds=0.0)
+                raise UnavailableError(self._not_started(status))
+        return language
+
+    def _not_started(self, status: int | None) -> Any:
+        why = "did not answer" if status is None else f"ended at its start, {_describe_status(status)}"
+        said = self._tail(3)
+        return error(
+            "kernel-start",
+            f"the notebook's process {why}" + (f": {said}" if said else ""),
+            hint="`kernel.log` in the run's folder has all it said; `kanoe env show` shows which versions it found",
+        )
+
+    def _take(self, message: Message) -> list[TaskEvent]:
+        """Return the events that a message stands for."""
+        running = self._running
+        mine = running is not None and message.parent == running.request
+        if message.channel != "iopub":
+            if mine and running is not None and message.kind == "execute_reply":
+                running.reply = message.content
+                running.dates["shell.execute_reply"] = message.date
+            return []
+        if mine and running is not None:
+            self._note_progress(running, message)
+        if message.kind == "stream":
+            self._received[message.content["name"]] += len(message.content["text"].encode("utf-8", "surrogatepass"))
+        task = self._tasks.get(message.parent)
+        if task is None or message.kind not in _MESSAGES:
+            return []
+        content = dict(message.content)
+        if message.buffers:
+            content["buffers"] = [base64.b64encode(buffer).decode() for buffer in message.buffers]
+        if message.kind.startswith("comm_"):
+            self._widgets.follow(message.kind, content)
+        redirected = self._widgets.redirect(message.parent, message.kind, content)
+        if redirected is not None:
+            return [TaskMessage(task=task, message="comm_msg", content=redirected)]
+        return [TaskMessage(task=task, message=message.kind, content=content)]
+
+    def _note_progress(self, running: _Running, message: Message) -> None:
+        if message.kind == "status":
+            state = message.content.get("execution_state")
+            running.dates[f"iopub.status.{state}"] = message.date
+            running.idle = running.idle or state == "idle"
+        elif message.kind == "execute_input":
+            running.dates["iopub.execute_input"] = message.date
+        elif message.kind == "error":
+            running.error = message.content
+
+    def _ended(self, running: _Running) -> TaskEnded:
+        """Return the end of a cell that the kernel has answered."""
+        self._running = None
+        assert running.reply is not None
+        status = running.reply.get("status")
+        details: dict[str, Any] = {"execution": running.dates}
+        reason = None
+        if status != "ok":
+            problem = running.error or running.reply
+            reason = _headline(problem)
+            details["error"] = {
+                "ename": problem.get("ename", "Error"),
+                "evalue": _ANSI.sub("", str(problem.get("evalue", ""))),
+                "line": _line(problem.get("traceback") or ()),
+            }
+        usage = self._sample()
+        cpu, self._before = max(0.0, usage.cpu - self._before), usage.cpu
+        return TaskEnded(
+            task=running.task.id,
+            state=TaskState.SUCCEEDED if status == "ok" else TaskState.FAILED,
+            seconds=time.monotonic() - running.started,
+            reason=reason,
+            memory=usage.memory or None,
+            cpu=cpu,
+            details=details,
+        )
+
+    def _died(self) -> list[TaskEvent]:
+        """Return the end of a cell whose process is gone."""
+        running, self._running = self._running, None
+        if running is None:
+            return []
+        status = self._process.poll() if self._process is not None else None
+        reason = "the notebook's process ended" + (f" {_describe_status(status)}" if status is not None else "")
+        details = {"fatal": True, "died": status, "said": self._tail(12), "execution": running.dates}
+        seconds = time.monotonic() - running.started
+        last = self._last_words(running.task)
+        ended = TaskEnded(
+            task=running.task.id,
+            state=TaskState.FAILED,
+            seconds=seconds,
+            reason=reason,
+            memory=self._peak.memory or None,
+            cpu=max(0.0, self._peak.cpu - self._before),
+            details=details,
+        )
+        return [*last, ended]
+
+    def _last_words(self, task: Task) -> list[TaskMessage]:
+        """Return what was printed and not sent when the process ended."""
+        found = []
+        for name in ("stdout", "stderr"):
+            try:
+                content = (self._plan.layout.folders.runtime / f"words-{name}").read_bytes()
+                before, length = struct.unpack_from("<QQ", content)
+            except (OSError, struct.error):
+                continue
+            text = content[16:][max(0, self._received[name] - before) : length].decode("utf-8", "replace")
+            if text:
+                found.append(TaskMessage(task=task.id, message="stream", content={"name": name, "text": text}))
+        return found
+
+    def _sample(self) -> Usage:
+        """Return the most memory seen during the task and the CPU seconds until now."""
+        assert self._process is not None
+        now = self._process.usage()
+        self._peak = Usage(max(self._peak.memory, now.memory), max(self._peak.cpu, now.cpu))
+        return self._peak
+
+    def _tail(self, lines: int) -> str:
+        """Return what the process itself said: the first lines of a crash, else the last lines of all."""
+        try:
+            with self._log.open("rb") as file:
+                file.seek(max(0, self._log.stat().st_size - 65536))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        said = [line for line in text.splitlines() if line.strip()]
+        crashes = [position for position, line in enumerate(said) if line.startswith("Fatal Python error")]
+        return "\n".join(said[crashes[-1] :][:lines] if crashes else said[-lines:])
+
+    def _send_comm(self, content: dict[str, Any]) -> None:
+        if self._connection is not None:
+            self._connection.request("comm_msg", content)
+
+
+def _describe_status(status: int) -> str:
+    if status >= 0:
+        return f"with exit status {status}"
+    try:
+        return f"by signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"by signal {-status}"
+
+
+def _headline(problem: dict[str, Any]) -> str:
+    """Return `NameError: name 'x' is not defined`, one line."""
+    text = _ANSI.sub("", f"{problem.get('ename', 'Error')}: {problem.get('evalue', '')}").strip()
+    first = text.splitlines()[0] if text else "Error"
+    return first.removesuffix(":") if len(first) <= 500 else first[:500] + "…"
+
+
+# The head of a frame that lies in a cell, as IPython 7 to 9 write it, and of a syntax error's place.
+_CELL_FRAME = re.compile(r"(?:Cell In ?\[\d+\]|<ipython-input-[^>]*>|/ipykernel_\d+/\d+\.py)[^\n]*")
+_LINKS = ("The above exception was the direct cause", "During handling of the above exception")
+
+
+def _line(traceback: Sequence[str]) -> int | None:
+    """Return the line of the cell that a traceback of IPython points at, that of the last exception of a chain."""
+    text = _ANSI.sub("", "\n".join(traceback))
+    parts = re.split("|".join(_LINKS), text)
+    for part in reversed(parts):
+        frame = _CELL_FRAME.search(part)
+        if frame is None:
+            continue
+        found = re.search(r"line (\d+)", frame.group()) or re.search(r"^-+> ?(\d+)", part[frame.end() :], re.MULTILINE)
+        if found is not None:
+            return int(found.group(1))
+    return None

@@ -1,0 +1,1 @@
+"""The floor: what every other part stands on. Standard library only."""

@@ -1,0 +1,148 @@
+"""Trouble in the user's input, as a value.
+
+A diagnostic says *what*, *where* and *what to do next*. Diagnostics are collected and shown together, as a compiler does.
+Every code that Kanoe can show is listed in `CODES`; the reference page is generated from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How much a diagnostic matters."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+CODES: dict[str, str] = {
+    # reading
+    "source-missing": "There is no file or folder at the given path.",
+    "source-unreadable": "The file cannot be read: no permission, or an error of the disk.",
+    "source-empty": "The file has no content.",
+    "source-encoding": "The script is not text in the encoding it says, UTF-8 where it says none.",
+    "source-kind": "Kanoe does not run this kind of file, or found nothing to run in the folder.",
+    "source-ambiguous": "The folder holds several notebooks or scripts and no `kernel-metadata.json` says which one to run.",
+    "notebook-broken": "The file is not a notebook: not JSON, cut short, or without the parts a notebook must have.",
+    "notebook-version": "The notebook's format is older than 3 or newer than Kanoe knows.",
+    "notebook-language": "The notebook or script is not written in Python.",
+    "kernelspec-missing": "The notebook does not say its language; Kanoe takes it for Python.",
+    "metadata-broken": "`kernel-metadata.json` cannot be understood.",
+    "cell-syntax": "A cell does not parse; it runs all the same and fails as in Jupyter.",
+    # parameters
+    "parameter-unknown": "A parameter was given that the notebook does not declare.",
+    "parameter-value": "A parameter's value does not fit its declared type.",
+    "option-value": "An option's value cannot be understood.",
+    "usage": "The command line cannot be understood: an unknown command or option, or one too few or too many.",
+    # data
+    "input-missing": "There is nothing at the path given with `--input`.",
+    "input-kind": "The path given with `--input` is neither a folder nor a file that Kanoe can attach, or a zip file is damaged.",
+    "input-clash": "Two inputs have the same slug.",
+    "input-unprovided": "A cell reads a path below the data folder that no attached input provides.",
+    # environment
+    "requirement-broken": "A requirement or a declaration file cannot be understood.",
+    "declaration-ignored": "A line of a declaration that Kanoe does not use: an index, a local path, another machine's build.",
+    "distribution-unknown": "The registry has no distribution of that name.",
+    "distribution-unproven": "A distribution was found under the import's name, but it does not provide that import.",
+    "distribution-skipped": "An import that the notebook can do without is left out of the environment.",
+    "requirements-unsolvable": "No set of versions satisfies every requirement.",
+    "python-missing": "No interpreter of that version is on this machine, and none could be brought.",
+    "python-version": "The Python version asked for cannot be understood or is not supported.",
+    "date-broken": "The date given with `--as-of` cannot be understood.",
+    "registry-unreachable": "The package registry does not answer.",
+    "build-failed": "A distribution could not be built or installed.",
+    "lock-broken": "The lock file cannot be understood.",
+    "lock-stale": "The lock does not hold what the source needs now.",
+    "lock-platform": "The lock was made for another platform.",
+    "uv-missing": "The program `uv` is not there.",
+    # sandbox
+    "sandbox-none": "No sandbox works on this machine; the notebook runs as a plain process.",
+    "internet-off": "`kernel-metadata.json` asks for the internet and the user does not: the notebook runs without.",
+    # running
+    "cell-failed": "A cell raised an error.",
+    "cell-timeout": "A cell took longer than `--cell-timeout`.",
+    "run-timeout": "The run took longer than `--timeout`.",
+    "kernel-died": "The notebook's process ended while a cell ran.",
+    "kernel-start": "The notebook's process could not be started.",
+    "output-large": "A cell printed more than the page can show; the notebook and the log hold everything.",
+    "page-failed": "The HTML page could not be made; the notebook and the log are there.",
+    "run-cancelled": "The run was interrupted.",
+    # records
+    "run-unknown": "No recorded run has that name.",
+    "output-taken": "The output folder holds files that no Kanoe run wrote.",
+    "output-unwritable": "The file or folder that the result should go to cannot be written.",
+    "store-unusable": "Kanoe's own folder cannot be used.",
+    "internal": "A fault of Kanoe itself.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One remark about the user's input or a run.
+
+    Args:
+        code: a key of `CODES`.
+        severity: `ERROR` stops the run, or is why it failed; `WARNING` and `INFO` do not.
+        message: what is wrong, in one sentence without a full stop.
+        place: where: a file, `NOTEBOOK cell N line M`, or an option; `None` where it is the whole run.
+        hint: what to do next, with the command in backticks; may be `None`.
+
+    Raises:
+        KeyError: `code` is not listed in `CODES`.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    place: str | None = None
+    hint: str | None = None
+
+    def __post_init__(self) -> None:
+        CODES[self.code]
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return the form that stands in `--json` reports and in `events.jsonl`."""
+        return {
+            "code": self.code,
+            "severity": str(self.severity),
+            "message": self.message,
+            "place": self.place,
+            "hint": self.hint,
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, str | None]) -> Diagnostic:
+        """Rebuild a diagnostic from `as_dict`."""
+        return cls(
+            code=value["code"] or "internal",
+            severity=Severity(value["severity"] or "error"),
+            message=value["message"] or "",
+            place=value.get("place"),
+            hint=value.get("hint"),
+        )
+
+
+def error(code: str, message: str, *, place: str | None = None, hint: str | None = None) -> Diagnostic:
+    """Return a diagnostic of severity `ERROR`."""
+    return Diagnostic(code, Severity.ERROR, message, place, hint)
+
+
+def warning(code: str, message: str, *, place: str | None = None, hint: str | None = None) -> Diagnostic:
+    """Return a diagnostic of severity `WARNING`."""
+    return Diagnostic(code, Severity.WARNING, message, place, hint)
+
+
+def info(code: str, message: str, *, place: str | None = None, hint: str | None = None) -> Diagnostic:
+    """Return a diagnostic of severity `INFO`."""
+    return Diagnostic(code, Severity.INFO, message, place, hint)
+
+
+def cell_place(file_name: str, cell: int, line: int | None = None) -> str:
+    """Return the place of a code cell: `titanic.ipynb cell 3 line 2`.
+
+    Cells are code cells counted from 0, as everywhere in Kanoe; lines are counted from 1.
+    """
+    return f"{file_name} cell {cell}" + (f" line {line}" if line is not None else "")

@@ -1,0 +1,96 @@
+"""The words of the command line: durations, sizes, diagnostics, the line of a cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kanoe.base.diagnostics import Diagnostic
+from kanoe.engine.events import TaskEnded, TaskStarted, TaskState
+from kanoe.engine.report import Report
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a duration for people: `0.21 s`, `3.4 s`, `2 min 05 s`, `1 h 02 min`."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def bytes_text(count: int) -> str:
+    """Return a size for people, in powers of 1000: `612 kB`, `1.4 GB`."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit in ("B", "kB", "MB") else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def diagnostic_lines(diagnostic: Diagnostic) -> list[str]:
+    """Return the lines of a diagnostic: what and where, then what to do next."""
+    place = f" ({diagnostic.place})" if diagnostic.place else ""
+    lines = [f"{diagnostic.severity}{place}: {diagnostic.message}"]
+    if diagnostic.hint:
+        lines.append(f"  → {diagnostic.hint}")
+    return lines
+
+
+def end_line(event: TaskEnded, started: TaskStarted, width: int) -> str:
+    """Return the line of a cell that ended: its position, time, memory and first line."""
+    mark = {TaskState.SUCCEEDED: " ", TaskState.FAILED: "!", TaskState.CANCELLED: "-"}.get(event.state, " ")
+    memory = bytes_text(event.memory) if event.memory else ""
+    return (
+        f"{mark} cell {started.cell:>{width}} {seconds_text(event.seconds):>11} {memory:>8}  {started.title}".rstrip()
+    )
+
+
+def plain_text(text: str) -> str:
+    """Return text without colours."""
+    return _ANSI.sub("", text)
+
+
+def output_text(kind: str, content: Mapping[str, Any]) -> str:
+    """Return what a message shows on a terminal: text, never control characters of the notebook's choosing."""
+    if kind == "stream":
+        text = content["text"]
+    elif kind in ("execute_result", "display_data"):
+        data = content["data"]
+        text = data.get("text/plain") or f"<{', '.join(data)}>"
+        text = "".join(text) + "\n"
+    elif kind == "error":
+        text = "\n".join(content["traceback"]) + "\n"
+    else:
+        return ""
+    return _CONTROL.sub("", _ANSI.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def summary_lines(report: Report) -> list[str]:
+    """Return the closing lines of a run."""
+    ran = [task for task in report.tasks if task.state is not TaskState.SKIPPED]
+    failed = [task for task in ran if task.state is TaskState.FAILED and not report.succeeded]
+    if not report.tasks and not report.succeeded:
+        return [f"{report.state}: nothing ran"]
+    line = f"{report.state}: {len(ran)} of {len(report.tasks)} cells ran in {seconds_text(report.seconds)}"
+    if failed:
+        line += f"; {failed[0].name} failed" if len(failed) == 1 else f"; {len(failed)} cells failed"
+    lines = [line]
+    if report.artifacts:
+        names = ", ".join(artifact.name for artifact in report.artifacts[:4])
+        more = len(report.artifacts) - 4
+        lines.append(f"working/    {names}" + (f" and {more} more" if more > 0 else ""))
+    page = Path(report.directory or "", "notebook.html")
+    if page.exists():
+        lines.append(f"page        {page}")
+    return lines

@@ -1,0 +1,171 @@
+"""What a run came to: a fold over its events, and the one JSON object that programs rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from kanoe.base.diagnostics import Diagnostic, Severity
+from kanoe.base.errors import ExitCode
+from kanoe.engine.events import Event, Noted, RunEnded, RunStarted, RunState, TaskEnded, TaskStarted, TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """What came of one task; times are seconds since 1970, `None` where it never started."""
+
+    name: str
+    state: TaskState
+    reason: str | None
+    seconds: float
+    start: float | None
+    end: float | None
+    attempts: int
+    cells: tuple[int, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form that stands in `--json` reports: times as ISO 8601 in UTC."""
+        return {
+            "name": self.name,
+            "state": str(self.state),
+            "reason": self.reason,
+            "seconds": round(self.seconds, 6),
+            "start": iso_time(self.start),
+            "end": iso_time(self.end),
+            "attempts": self.attempts,
+            "cells": list(self.cells),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a run left: its name below `working/`, KFP's artifact type, where it is, and what is known of it."""
+
+    name: str
+    uri: str
+    type: str = "system.Artifact"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form that stands in `--json` reports."""
+        return {"name": self.name, "type": self.type, "uri": self.uri, "metadata": dict(self.metadata)}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run came to.
+
+    Args:
+        run: its id; `None` where it never began.
+        state: how it ended.
+        directory: its folder; `None` where it never began.
+        seconds: wall time.
+        tasks: one per code cell, in order.
+        outputs: values by name (none for a plain notebook).
+        artifacts: files the notebook left in its working folder.
+        diagnostics: what was found wrong or worth knowing.
+        exit_code: what the `kanoe` command returns.
+    """
+
+    run: str | None
+    state: RunState
+    directory: str | None
+    seconds: float
+    tasks: tuple[TaskReport, ...] = ()
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: tuple[Artifact, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    exit_code: ExitCode = ExitCode.SUCCEEDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run succeeded."""
+        return self.state is RunState.SUCCEEDED
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics that say why it did not."""
+        return tuple(entry for entry in self.diagnostics if entry.severity is Severity.ERROR)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the object that `--json` prints."""
+        return {
+            "run": self.run,
+            "state": str(self.state),
+            "directory": self.directory,
+            "seconds": round(self.seconds, 6),
+            "tasks": [task.as_dict() for task in self.tasks],
+            "outputs": dict(self.outputs),
+            "artifacts": [artifact.as_dict() for artifact in self.artifacts],
+            "diagnostics": [diagnostic.as_dict() for diagnostic in self.diagnostics],
+        }
+
+
+def iso_time(moment: float | None) -> str | None:
+    """Return seconds since 1970 as ISO 8601 in UTC."""
+    return (
+        None
+        if moment is None
+        else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+
+
+class ReportFold:
+    """Builds a report from events as they come.
+
+    Args:
+        names: the name and the cell of every task, by its id, in order.
+    """
+
+    def __init__(self, names: Mapping[str, tuple[str, int]]) -> None:
+        self._names = names
+        self._starts: dict[str, TaskStarted] = {}
+        self._ends: dict[str, TaskEnded] = {}
+        self._diagnostics: dict[Diagnostic, None] = {}
+        self._run: RunStarted | None = None
+        self._end: RunEnded | None = None
+
+    def take(self, event: Event) -> None:
+        """Take an event in."""
+        match event:
+            case TaskStarted():
+                self._starts[event.task] = event
+            case TaskEnded():
+                self._ends[event.task] = event
+            case Noted():
+                self._diagnostics[event.diagnostic] = None
+            case RunStarted():
+                self._run = event
+            case RunEnded():
+                self._end = event
+            case _:
+                pass
+
+    def report(self, artifacts: Iterable[Artifact] = (), exit_code: ExitCode = ExitCode.SUCCEEDED) -> Report:
+        """Return the report of what has come so far; a run without an end is RUNNING."""
+        return Report(
+            run=self._run.run if self._run else None,
+            state=self._end.state if self._end else RunState.RUNNING,
+            directory=self._run.directory if self._run else None,
+            seconds=self._end.seconds if self._end else 0.0,
+            tasks=tuple(self._task(task) for task in self._names if task in self._ends),
+            artifacts=tuple(artifacts),
+            diagnostics=tuple(self._diagnostics),
+            exit_code=exit_code,
+        )
+
+    def _task(self, task: str) -> TaskReport:
+        name, cell = self._names[task]
+        started, ended = self._starts.get(task), self._ends[task]
+        return TaskReport(
+            name=name,
+            state=ended.state,
+            reason=ended.reason,
+            seconds=ended.seconds,
+            start=started.time if started else None,
+            end=ended.time if started else None,
+            attempts=started.attempt if started else 0,
+            cells=(cell,),
+        )

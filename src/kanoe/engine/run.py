@@ -1,0 +1,116 @@
+"""The engine's loop: steps in, events out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kanoe.base.stop import Stop
+from kanoe.engine.cells import Step
+from kanoe.engine.events import Event, ProgramEnded, RunState, TaskEnded, TaskStarted, TaskState
+from kanoe.engine.runner import Runner, Task
+
+# How long an interrupted cell may take to end before its process is ended for it.
+_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop: seconds for the whole program and for one cell (`None`: no limit), and whether to go on after an error."""
+
+    run_seconds: float | None = None
+    cell_seconds: float | None = None
+    keep_going: bool = False
+
+
+def run_program(
+    steps: Sequence[Step], runner: Runner, limits: Limits, stop: Stop, *, idle: Callable[[], None] = lambda: None
+) -> Iterator[Event]:
+    """Run the steps in order and yield what happens, ending with `ProgramEnded`.
+
+    A cell that fails ends the program (the rest is SKIPPED) unless `limits.keep_going`; a cell whose process is gone, a limit of
+    time, or `stop` ends it always. The runner is not closed. `idle` is called now and then while a task says nothing.
+    """
+    started = time.monotonic()
+    state = RunState.SUCCEEDED
+    ending: str | None = None
+    for step in steps:
+        skip = ending or step.skip
+        if skip is None and stop.requested:
+            state, skip = RunState.CANCELLED, "the run was interrupted"
+            ending = skip
+        if skip is not None:
+            yield TaskEnded(task=step.task.id, state=TaskState.SKIPPED, seconds=0.0, reason=skip)
+            continue
+        ended = None
+        for event in _run_task(step.task, runner, limits, stop, started, idle):
+            ended = event if isinstance(event, TaskEnded) else ended
+            yield event
+        assert ended is not None
+        if ended.state is TaskState.FAILED and not (step.error_expected and _only_failed(ended)):
+            state = RunState.FAILED
+            ending = None if limits.keep_going and _only_failed(ended) else f"{step.task.name} failed"
+        elif ended.state is TaskState.CANCELLED:
+            state, ending = RunState.CANCELLED, "the run was interrupted"
+    yield ProgramEnded(state=state, seconds=time.monotonic() - started)
+
+
+def _only_failed(ended: TaskEnded) -> bool:
+    """Whether the cell raised an error of its own: its process lives and the next cell can run."""
+    return not ended.details.get("fatal", False)
+
+
+def _run_task(
+    task: Task, runner: Runner, limits: Limits, stop: Stop, program_started: float, idle: Callable[[], None]
+) -> Iterator[Event]:
+    """Yield a task's events, ending with its `TaskEnded`, interrupting it where a limit or the user says so."""
+    started = time.monotonic()
+    yield TaskStarted(task=task.id, cell=task.cell, title=task.title, attempt=task.attempt)
+    runner.start(task)
+    deadlines = _deadlines(limits, started, program_started)
+    stopped: tuple[str, str] | None = None
+    stopped_at = 0.0
+    while True:
+        idle()
+        for event in runner.wait():
+            if isinstance(event, TaskEnded) and event.task == task.id:
+                yield _ending(event, stopped)
+                return
+            yield event
+        now = time.monotonic()
+        if stopped is None:
+            stopped = _due(deadlines, now, stop)
+            if stopped is not None:
+                stopped_at = now
+                runner.stop(task)
+        elif stop.level > 1 or now - stopped_at > _GRACE_SECONDS:
+            runner.close()
+
+
+def _deadlines(limits: Limits, started: float, program_started: float) -> list[tuple[float, str, str]]:
+    deadlines = []
+    if limits.cell_seconds is not None:
+        text = f"it took longer than {limits.cell_seconds:g} s (--cell-timeout)"
+        deadlines.append((started + limits.cell_seconds, "cell-timeout", text))
+    if limits.run_seconds is not None:
+        text = f"the run took longer than {limits.run_seconds:g} s (--timeout)"
+        deadlines.append((program_started + limits.run_seconds, "run-timeout", text))
+    return sorted(deadlines)
+
+
+def _due(deadlines: list[tuple[float, str, str]], now: float, stop: Stop) -> tuple[str, str] | None:
+    """Return the code and text of what stops the task now."""
+    if stop.requested:
+        return "run-cancelled", "the run was interrupted"
+    return next(((code, text) for moment, code, text in deadlines if now >= moment), None)
+
+
+def _ending(ended: TaskEnded, stopped: tuple[str, str] | None) -> TaskEnded:
+    """Return the task's end; a task that we stopped ended for our reason, unless it was done already."""
+    if stopped is None or ended.state is TaskState.SUCCEEDED:
+        return ended
+    code, text = stopped
+    state = TaskState.CANCELLED if code == "run-cancelled" else TaskState.FAILED
+    fatal = bool(ended.details.get("fatal")) or code != "cell-timeout"
+    return replace(ended, state=state, reason=text, details={**ended.details, "stopped": code, "fatal": fatal})

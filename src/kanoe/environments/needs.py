@@ -1,0 +1,65 @@
+"""What a source asks of its environment, before anything is resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kanoe.base.diagnostics import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One distribution that the environment must hold.
+
+    Args:
+        name: the distribution's normalised name (PEP 503), `scikit-learn`.
+        specifier: PEP 440 version specifiers, `>=1.2,<2`; empty for any version.
+        extras: extras asked for, `("socks",)`.
+        url: a direct reference (PEP 508 `name @ url`), or `None`.
+        marker: a PEP 508 environment marker, or empty.
+        why: who asks, each a short phrase: `imported by cell 3`, `requirements.txt line 2`, `--with`.
+        modules: the import names that this distribution was chosen for; empty where it was declared by name.
+        optional: the source can do without: every import of it stands in a `try` that catches the failure or under a
+            condition, or only a habit of the code suggests it (`read_excel` and openpyxl).
+        guessed: the name is only the import's own name; what is installed must prove that it provides the module.
+    """
+
+    name: str
+    specifier: str = ""
+    extras: tuple[str, ...] = ()
+    url: str | None = None
+    marker: str = ""
+    why: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    optional: bool = False
+    guessed: bool = False
+
+    def __str__(self) -> str:
+        """Return the PEP 508 form."""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        version = f" @ {self.url}" if self.url else self.specifier
+        marker = f" ; {self.marker}" if self.marker else ""
+        return f"{self.name}{extras}{version}{marker}"
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Everything a source asks for.
+
+    Args:
+        requirements: sorted by name, one per distribution (and marker).
+        python: a version (`3.11`) or a PEP 440 specifier (`>=3.10`), or `None` where nobody says.
+        python_why: who says it: `pyproject.toml requires-python`, `--python`.
+        as_of: an ISO date or RFC 3339 time: only releases before it count; `None` for the newest.
+        as_of_why: who says it.
+        local_modules: names of modules that stand beside the source and that it imports.
+        diagnostics: remarks that do not stop the run.
+    """
+
+    requirements: tuple[Requirement, ...] = ()
+    python: str | None = None
+    python_why: str | None = None
+    as_of: str | None = None
+    as_of_why: str | None = None
+    local_modules: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = field(default=())

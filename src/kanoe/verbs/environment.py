@@ -1,0 +1,304 @@
+"""`kanoe env lock`, `kanoe env show`, and the environment that `run` and `python` stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kanoe.base.diagnostics import Severity, error
+from kanoe.base.errors import InputError
+from kanoe.base.files import replace_file
+from kanoe.base.stop import Stop
+from kanoe.engine.events import Event, Noted, StageChanged
+from kanoe.environments.build import Environment, environment_for
+from kanoe.environments.distributions import find_needs, kernel_requirements
+from kanoe.environments.interpreters import Interpreter, choose_interpreter
+from kanoe.environments.lock import Lock, check, remarks
+from kanoe.environments.lock_file import dumps, find_lock, read_lock
+from kanoe.environments.needs import Needs
+from kanoe.environments.resolve import resolve
+from kanoe.front.read import read_source
+from kanoe.ir.source import Source
+from kanoe.store.home import Store, open_store
+
+Watch = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentOptions:
+    """Where an environment comes from.
+
+    Args:
+        as_of: only releases before this day or time count.
+        python: a version, a specifier or a path.
+        with_packages: distributions to add, PEP 508.
+        lock: the lock to use; `None`: one that stands beside the source, else a resolution.
+    """
+
+    as_of: str | None = None
+    python: str | None = None
+    with_packages: Sequence[str] = ()
+    lock: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An environment that is there.
+
+    Args:
+        environment: what was built.
+        programs: the folder of its programs, for `PATH`.
+        tools: host folders that its interpreter needs.
+        local_modules: modules beside the source that it imports.
+        facts: what a run's record says about it.
+        lock: the lock's text.
+    """
+
+    environment: Environment
+    programs: Path
+    tools: tuple[Path, ...]
+    local_modules: tuple[Path, ...]
+    facts: dict[str, Any]
+    lock: str
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A source's lock: what it was made from, and the file it came from, if any."""
+
+    needs: Needs
+    interpreter: Interpreter
+    lock: Lock
+    file: Path | None
+
+
+def ready_environment(source: Source, options: EnvironmentOptions, store: Store, tell: Watch, stop: Stop) -> Ready:
+    """Return the environment of a source, built if it is not there.
+
+    Args:
+        source: what needs it.
+        options: where it comes from.
+        store: where environments and resolutions are kept.
+        tell: takes events: progress and remarks.
+        stop: ends the work.
+
+    Raises:
+        InputError: a declaration, an option or a lock is wrong, or no set of versions fits.
+        UnavailableError: an interpreter, `uv` or the registry is not there.
+        CancelledError: `stop` was requested.
+    """
+    locked = lock_source(source, options, store, tell, stop)
+    environment = environment_for(
+        locked.lock,
+        locked.interpreter,
+        store=store.environments,
+        folder=source.folder,
+        progress=_progress(tell),
+        stop=stop,
+    )
+    count = len(locked.lock.distributions)
+    where = f", from {locked.file.name}" if locked.file else ""
+    text = f"Python {locked.interpreter.version}, {count} distributions{where}"
+    tell(StageChanged(stage="environment", text=text, fraction=1.0, done=True))
+    facts = {
+        "id": environment.id,
+        "path": str(environment.path),
+        "python": locked.interpreter.version,
+        "distributions": count,
+        "lock": str(locked.file) if locked.file else None,
+    }
+    return Ready(
+        environment=environment,
+        programs=environment.python.parent,
+        tools=(environment.path, *_installation(environment.python, locked.interpreter)),
+        local_modules=tuple(_module_path(source.folder, name) for name in locked.needs.local_modules),
+        facts=facts,
+        lock=dumps(locked.lock, source.path.name),
+    )
+
+
+def lock_source(
+    source: Source, options: EnvironmentOptions, store: Store, tell: Watch, stop: Stop, *, anew: bool = False
+) -> Locked:
+    """Return the lock of a source: from a file, from memory, or resolved now.
+
+    Args:
+        source: what needs it.
+        options: where it comes from.
+        store: where resolutions are kept.
+        tell: takes events.
+        stop: ends the work.
+        anew: resolve again, whatever stands beside the source or is remembered.
+
+    Raises:
+        InputError: a declaration, an option or a lock is wrong, or no set of versions fits.
+        UnavailableError: an interpreter, `uv` or the registry is not there.
+        CancelledError: `stop` was requested.
+    """
+    needs = find_needs(source, extra=options.with_packages, python=options.python, as_of=options.as_of)
+    for diagnostic in needs.diagnostics:
+        tell(Noted(diagnostic=diagnostic))
+    file = None if anew else find_lock(source.folder, source.name, options.lock)
+    memory = store.environments / "interpreters"
+    if file is not None:
+        lock = read_lock(file)
+        wanted, why = (options.python, "--python") if options.python else (lock.python, file.name)
+        interpreter = choose_interpreter(wanted, why, memory=memory, stop=stop)
+        wrong = check(
+            lock, needs, interpreter, place=file.name, source=source.path.name, options=_options_text(options)
+        )
+        if any(diagnostic.severity is Severity.ERROR for diagnostic in wrong):
+            raise InputError(*wrong)
+    else:
+        interpreter = choose_interpreter(needs.python, needs.python_why, memory=memory, stop=stop)
+        lock = resolve(
+            needs,
+            interpreter,
+            kernel=kernel_requirements(interpreter.minor),
+            cache=store.locks,
+            upgrade=anew,
+            folder=source.folder,
+            progress=_progress(tell),
+            stop=stop,
+        )
+    for diagnostic in remarks(lock):
+        tell(Noted(diagnostic=diagnostic))
+    return Locked(needs, interpreter, lock, file)
+
+
+def ignore(_event: Event) -> None:
+    """Watch nothing."""
+
+
+def write_lock(
+    reference: str | Path,
+    options: EnvironmentOptions = EnvironmentOptions(),
+    output: Path | None = None,
+    *,
+    watch: Watch = ignore,
+    stop: Stop | None = None,
+) -> tuple[Path, Lock]:
+    """Resolve a source's environment anew and write it as a lock; returns the file and the lock.
+
+    Raises:
+        InputError: the source or an option is wrong, or the file cannot be written.
+        UnavailableError: an interpreter, `uv` or the registry is not there.
+        CancelledError: `stop` was requested.
+    """
+    source = read_source(reference)
+    locked = lock_source(source, options, open_store(), watch, stop or Stop(), anew=True)
+    path = (output or source.folder / f"{source.name}.lock").expanduser().absolute()
+    try:
+        replace_file(path, dumps(locked.lock, source.path.name).encode())
+    except OSError as cause:
+        raise InputError(
+            error(
+                "output-unwritable",
+                f"the lock `{path}` cannot be written: {cause.strerror or cause}",
+                place="--output" if output else None,
+                hint="Name a file that you can write: `kanoe env lock SOURCE -o FILE`",
+            )
+        ) from cause
+    return path, locked.lock
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEnvironment:
+    """What `kanoe env show` shows."""
+
+    source: Source
+    locked: Locked
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        lock = self.locked.lock
+        return {
+            "source": str(self.source.path),
+            "python": self.locked.interpreter.version,
+            "python_why": self.locked.needs.python_why,
+            "as_of": lock.as_of,
+            "platform": lock.platform,
+            "lock": str(self.locked.file) if self.locked.file else None,
+            "requirements": [{"requirement": str(entry), "why": list(entry.why)} for entry in lock.requirements],
+            "distributions": [
+                {"name": entry.name, "version": entry.version, "why": list(entry.why), "bytes": entry.size}
+                for entry in lock.distributions
+            ],
+            "skipped": [{"name": entry.name, "reason": entry.reason} for entry in lock.skipped],
+            "local_modules": list(self.locked.needs.local_modules),
+            "diagnostics": [diagnostic.as_dict() for diagnostic in self.locked.needs.diagnostics],
+        }
+
+    def lines(self) -> list[str]:
+        """Return what a person reads."""
+        lock = self.locked.lock
+        why = f" ({self.locked.needs.python_why})" if self.locked.needs.python_why else ""
+        day = f", as of {lock.as_of}" if lock.as_of else ""
+        asked = {entry.name for entry in lock.requirements}
+        width = max((len(f"{entry.name} {entry.version}") for entry in lock.distributions), default=0)
+        size = f", {lock.size / 1e6:.0f} MB to download" if lock.size else ""
+        python = f"Python {self.locked.interpreter.version}{why}{day}"
+        lines = [f"{self.source.path.name}: {python}, {len(lock.distributions)} distributions{size}"]
+        if self.locked.file is not None:
+            lines.append(f"from the lock {self.locked.file.name}")
+        for entry in lock.distributions:
+            if entry.name in asked:
+                lines.append(f"  {entry.name + ' ' + entry.version:<{width}}  {'; '.join(entry.why)}".rstrip())
+        rest = [f"{entry.name} {entry.version}" for entry in lock.distributions if entry.name not in asked]
+        if rest:
+            lines.append(f"and what these need: {', '.join(rest)}")
+        if self.locked.needs.local_modules:
+            lines.append(f"local modules: {', '.join(self.locked.needs.local_modules)}")
+        return lines
+
+
+def show_environment(
+    reference: str | Path,
+    options: EnvironmentOptions = EnvironmentOptions(),
+    *,
+    watch: Watch = ignore,
+    stop: Stop | None = None,
+) -> ShownEnvironment:
+    """Return what a source's environment holds and why, without building it.
+
+    Raises:
+        InputError: a declaration, an option or a lock is wrong, or no set of versions fits.
+        UnavailableError: an interpreter, `uv` or the registry is not there.
+        CancelledError: `stop` was requested.
+    """
+    source = read_source(reference)
+    return ShownEnvironment(source, lock_source(source, options, open_store(), watch, stop or Stop()))
+
+
+def _options_text(options: EnvironmentOptions) -> str:
+    """Return the options as they stand on a command line."""
+    words = [f" --as-of {options.as_of}"] if options.as_of else []
+    words += [f" --python {options.python}"] if options.python else []
+    return "".join([*words, *(f" --with '{text}'" for text in options.with_packages)])
+
+
+def _progress(tell: Watch) -> Callable[[float | None, str], None]:
+    return lambda fraction, text: tell(StageChanged(stage="environment", text=text, fraction=fraction))
+
+
+def _installation(python: Path, interpreter: Interpreter) -> tuple[Path, ...]:
+    """Return the folders that the environment's interpreter lies in, but for those that every sandbox has."""
+    prefixes = {interpreter.prefix, interpreter.prefix.resolve()}
+    hop = python
+    while hop.is_symlink():
+        hop = hop.parent / hop.readlink()
+        prefixes.add(hop.parent.parent)
+    own = python.parent.parent
+    return tuple(
+        sorted(
+            prefix for prefix in prefixes if prefix != own and not prefix.is_relative_to("/usr") and prefix != Path("/")
+        )
+    )
+
+
+def _module_path(folder: Path, name: str) -> Path:
+    """Return the file or folder of a local module."""
+    package = folder / name
+    return package if package.is_dir() else folder / f"{name}.py"

@@ -1,0 +1,138 @@
+"""`kanoe python`: the sandbox's interpreter, on the current folder."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from kanoe.base.diagnostics import error
+from kanoe.base.errors import InputError
+from kanoe.base.stop import Stop
+from kanoe.environments.bytecode import compiling
+from kanoe.front.read import read_source
+from kanoe.ir.notebook import Cell, Notebook
+from kanoe.ir.source import Source
+from kanoe.sandbox.confine import Confined, confine
+from kanoe.sandbox.process import end_group, signal_program
+from kanoe.store.home import open_store
+from kanoe.verbs.environment import EnvironmentOptions, Watch, ignore, ready_environment
+from kanoe.verbs.sandbox import attach_data, laid_out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonOptions(EnvironmentOptions):
+    """What `kanoe python` takes besides the arguments of Python.
+
+    Args:
+        inputs: data to attach, each `PATH` or `PATH:SLUG`.
+        internet: whether the program has a network.
+    """
+
+    inputs: Sequence[str] = ()
+    internet: bool | None = None
+
+
+def run_python(
+    arguments: Sequence[str],
+    options: PythonOptions = PythonOptions(),
+    *,
+    watch: Watch = ignore,
+    stop: Stop | None = None,
+    ready: Callable[[], None] = lambda: None,
+) -> int:
+    """Run Python with these arguments and this process's own stdin, stdout and stderr; return its exit status.
+
+    Args:
+        arguments: as Python takes them: `-c CODE`, `SCRIPT ARGS...`, `-m MODULE`, or nothing for the prompt.
+        options: see `PythonOptions`.
+        watch: called with events while the environment is made.
+        stop: a request to stop.
+        ready: called before the program starts.
+
+    Raises:
+        InputError: the script is not there, or an option is wrong.
+        UnavailableError: the environment cannot be made.
+    """
+    store = open_store()
+    source = _source_of(arguments, Path.cwd())
+    made = ready_environment(source, options, store, watch, stop or Stop())
+    # The current folder is the working folder itself, so its own modules need no mount.
+    made = replace(made, local_modules=())
+    data = attach_data(source, options.inputs, store, watch)
+    with (
+        laid_out(source, made, data, store, Path.cwd(), internet=options.internet, tell=watch) as place,
+        compiling(made.environment),
+    ):
+        command = [str(made.environment.python), *arguments]
+        ready()
+        status = _wait(confine(place.tool, place.layout, command))
+    return status if status >= 0 else 128 - status
+
+
+def _wait(confined: Confined) -> int:
+    """Run a program to its end on this process's own streams, passing on the signals that are meant for it; return its status.
+
+    It has a session of its own, so that it cannot type into the user's terminal, which therefore sends Ctrl-C to this process alone.
+    """
+    with subprocess.Popen(
+        confined.command, env=confined.variables, cwd=confined.folder, start_new_session=True
+    ) as process:
+
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            signal_program(process.pid, confined.kind, number)
+
+        earlier = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            return process.wait()
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+            end_group(process.pid)
+
+
+def _source_of(arguments: Sequence[str], folder: Path) -> Source:
+    """Return the code that the arguments name as a source of the folder, so that its imports count."""
+    option, value = _program(arguments)
+    if option == "script":
+        return _script(value, folder)
+    code = {"c": value, "m": f"import {value.split('.')[0]}" if value else ""}.get(option, "")
+    return Source(folder / "-c", "script", Notebook((Cell(id="code", kind="code", source=code),)))
+
+
+def _program(arguments: Sequence[str]) -> tuple[str, str]:
+    """Return what Python takes for its program: `c` and code, `m` and a module, `script` and a path, or nothing (stdin)."""
+    words = iter(arguments)
+    for word in words:
+        if word == "-":
+            break
+        if not word.startswith("-"):
+            return "script", word
+        # The first of these letters takes the rest of the word, or the next one.
+        found = re.match(r"-([^-cmWX][^cmWX]*)?([cmWX])(.*)", word, re.DOTALL)
+        if found is not None:
+            value = found[3] or next(words, "")
+            if found[2] in "cm":
+                return found[2], value
+    return "", ""
+
+
+def _script(name: str, folder: Path) -> Source:
+    script = folder / name
+    if not script.is_file():
+        hint = "Give a script of the current folder, or `-c CODE`"
+        raise InputError(error("source-missing", f"there is no file `{name}`", place="kanoe python", hint=hint))
+    if not script.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            error(
+                "source-missing",
+                f"`{name}` lies outside the current folder, which is all that the sandbox sees",
+                place="kanoe python",
+                hint=f"Change into its folder first: `cd {script.parent}`",
+            )
+        )
+    return replace(read_source(script), path=folder / script.name)

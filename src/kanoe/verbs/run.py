@@ -1,0 +1,264 @@
+"""`kanoe run`: a notebook or script, executed in its environment, in a sandbox that looks like Kaggle."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from kanoe import __version__
+from kanoe.back.failures import Circumstances, explain_failure
+from kanoe.back.run_folder import RunFolder, Watch, make_directory, new_run_id
+from kanoe.back.sessions import SessionPlan, SessionRunner
+from kanoe.back.worker_zip import worker_zip
+from kanoe.base.diagnostics import cell_place, error, info
+from kanoe.base.errors import CancelledError, ExitCode, KanoeError, UnavailableError
+from kanoe.base.stop import Stop
+from kanoe.engine.cells import Step, plan_cells
+from kanoe.engine.events import ProgramStarted, TaskEnded, TaskState
+from kanoe.engine.report import Report
+from kanoe.engine.run import Limits, run_program
+from kanoe.environments.bytecode import compiling
+from kanoe.front.parameters import with_parameters
+from kanoe.front.read import read_source
+from kanoe.ir.source import Source
+from kanoe.sandbox.inputs import DataSource
+from kanoe.sandbox.layout import Mount
+from kanoe.store.contents import Contents
+from kanoe.store.home import Store, open_store
+from kanoe.store.records import Records
+from kanoe.verbs.environment import EnvironmentOptions, Ready, ignore, ready_environment
+from kanoe.verbs.sandbox import Data, attach_data, laid_out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(EnvironmentOptions):
+    """What `kanoe run` takes besides the source, and besides what `EnvironmentOptions` holds.
+
+    Args:
+        parameters: values by name, put in after the cell tagged `parameters`.
+        texts: whether the values are texts of a command line, to be read by their declared type.
+        inputs: data to attach, each `PATH` or `PATH:SLUG`.
+        internet: whether the notebook has a network; `None`: not.
+        keep_going: go on after a cell that fails.
+        timeout: seconds for all cells together; `None`: no limit.
+        cell_timeout: seconds for one cell; `None`: no limit.
+        output: the run's folder; `None`: one of its own in the store.
+        html: whether to make the HTML page.
+    """
+
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    texts: bool = False
+    inputs: Sequence[str] = ()
+    internet: bool | None = None
+    keep_going: bool = False
+    timeout: float | None = None
+    cell_timeout: float | None = None
+    output: Path | None = None
+    html: bool = True
+
+
+class RunChanges(TypedDict, total=False):
+    """The fields of `RunOptions`, to give as keywords."""
+
+    parameters: Mapping[str, object]
+    texts: bool
+    inputs: Sequence[str]
+    internet: bool | None
+    keep_going: bool
+    timeout: float | None
+    cell_timeout: float | None
+    output: Path | None
+    html: bool
+    as_of: str | None
+    python: str | None
+    with_packages: Sequence[str]
+    lock: Path | None
+
+
+def run(
+    reference: str | Path,
+    options: RunOptions = RunOptions(),
+    *,
+    watch: Watch = ignore,
+    stop: Stop | None = None,
+    **changes: Unpack[RunChanges],
+) -> Report:
+    """Run a source and return what it came to.
+
+    Args:
+        reference: a notebook, a script, or a folder with one.
+        options: see `RunOptions`; `changes` are its fields as keywords: `run("nb.ipynb", parameters={"n": 3})`.
+        watch: called with every event as it happens.
+        stop: a request to stop, from a signal or another thread: once interrupts the cell and keeps everything, twice ends at once.
+
+    Raises:
+        InputError: the source or an option is wrong, and nothing was run.
+        UnavailableError: Kanoe's own folder cannot be used.
+    """
+    options = replace(options, **changes)
+    stop = stop or Stop()
+    store = open_store()
+    source = read_source(reference)
+    name = source.path.name
+    source = replace(
+        source, notebook=with_parameters(source.notebook, options.parameters, texts=options.texts, file_name=name)
+    )
+    folder = _open_folder(source, options, store, watch)
+    with _recorded(folder, options, stop) as outcome:
+        data = attach_data(source, options.inputs, store, folder.take)
+        ready = ready_environment(source, options, store, folder.take, stop)
+        with (
+            _session(source, options, store, folder, ready, data) as plan,
+            _hashing(data.sources, Contents(store.contents), folder, stop),
+            compiling(ready.environment),
+        ):
+            _run_cells(plan_cells(source.notebook), plan, source, options, folder, stop)
+    return outcome.report
+
+
+class _Outcome:
+    """Holds the report once the run is over."""
+
+    report: Report
+
+
+def _open_folder(source: Source, options: RunOptions, store: Store, watch: Watch) -> RunFolder:
+    run_id = new_run_id(source.name)
+    directory = make_directory(options.output or store.runs / run_id)
+    folder = RunFolder(run_id, source, directory, Records(store.records), watch)
+    folder.facts |= {
+        "kanoe": __version__,
+        "kind": source.kind,
+        "parameters": dict(options.parameters),
+        "options": {key: value for key, value in asdict(options).items() if key not in ("parameters", "texts")},
+    }
+    for diagnostic in source.diagnostics:
+        folder.note(diagnostic)
+    return folder
+
+
+@contextlib.contextmanager
+def _recorded(folder: RunFolder, options: RunOptions, stop: Stop) -> Iterator[_Outcome]:
+    """Write the run's end, however it comes."""
+    outcome = _Outcome()
+    try:
+        yield outcome
+    except CancelledError:
+        outcome.report = folder.finish(ExitCode.INTERRUPTED, page=False)
+    except KanoeError as problem:
+        for diagnostic in problem.diagnostics:
+            folder.note(diagnostic)
+        outcome.report = folder.finish(problem.exit_code, page=False)
+    except OSError as problem:
+        folder.abandon()
+        raise UnavailableError(
+            error(
+                "store-unusable",
+                f"the run's folder cannot be written: {problem.strerror or problem}",
+                place=str(folder.directory),
+                hint="Make room or give another folder: `--output DIR`; what was written before is whole",
+            )
+        ) from problem
+    except BaseException as problem:
+        folder.note(error("internal", f"Kanoe failed: {type(problem).__name__}: {problem}"))
+        folder.finish(ExitCode.FAILED, page=False)
+        raise
+    else:
+        outcome.report = folder.finish(None, page=options.html and stop.level < 2)
+
+
+@contextlib.contextmanager
+def _session(
+    source: Source, options: RunOptions, store: Store, folder: RunFolder, ready: Ready, data: Data
+) -> Iterator[SessionPlan]:
+    """Lay out what the notebook will see; yields how to start its kernel."""
+    folder.keep_lock(ready.lock)
+    worker = worker_zip(store.workers)
+    ready = replace(ready, tools=(*ready.tools, worker))
+    # A plain script may read its own file, which on Kaggle stands there.
+    files = [Mount(source.path, f"/kaggle/src/{source.path.name}")] if source.kind == "script" else []
+    with laid_out(
+        source,
+        ready,
+        data,
+        store,
+        folder.working,
+        internet=options.internet,
+        files=files,
+        tell=folder.take,
+    ) as place:
+        folder.facts |= {"sandbox": place.tool.kind, "internet": place.layout.internet, "environment": ready.facts}
+        script = next((file.target if place.tool.kind != "none" else str(file.source) for file in files), None)
+        try:
+            yield SessionPlan(place.tool, place.layout, ready.environment.python, worker, script)
+        finally:
+            _keep_log(place.layout.folders.runtime / "kernel.log", folder)
+
+
+def _keep_log(log: Path, folder: RunFolder) -> None:
+    """Keep what a kernel said of a crash."""
+    with contextlib.suppress(OSError):
+        said = log.read_bytes()
+        if b"Fatal Python error" in said or b"Traceback (most recent call last)" in said:
+            shutil.copyfile(log, folder.directory / "kernel.log")
+
+
+@contextlib.contextmanager
+def _hashing(sources: Sequence[DataSource], contents: Contents, folder: RunFolder, stop: Stop) -> Iterator[None]:
+    """Hash the inputs while the notebook runs."""
+    hashes: dict[str, str | None] = {}
+    halt = Stop()
+
+    def work() -> None:
+        for data in sources:
+            for name, path in data.files:
+                hashes[f"{data.place}/{name}".rstrip("/")] = contents.hash_tree(path, halt)
+
+    thread = threading.Thread(target=work, name="kanoe-hash", daemon=True)
+    if sources:
+        thread.start()
+    try:
+        yield
+    finally:
+        if stop.requested:
+            halt.request()
+        if sources:
+            thread.join()
+        folder.facts["inputs"] = [
+            {
+                "place": data.place,
+                "given": data.given,
+                "sha256": {key: value for key, value in hashes.items() if key.startswith(data.place)},
+            }
+            for data in sources
+        ]
+
+
+def _run_cells(
+    steps: Sequence[Step], plan: SessionPlan, source: Source, options: RunOptions, folder: RunFolder, stop: Stop
+) -> None:
+    """Run the program and explain what fails."""
+    expected = {step.task.id for step in steps if step.error_expected}
+    tasks = {step.task.id: step.task for step in steps}
+    circumstances = Circumstances(source.path.name, plan.layout.internet, plan.tool.kind != "none")
+    limits = Limits(options.timeout, options.cell_timeout, options.keep_going)
+    runner = SessionRunner(plan)
+    folder.take(ProgramStarted(tasks=len(steps), sandbox=plan.tool.kind))
+    try:
+        for event in run_program(steps, runner, limits, stop, idle=folder.idle):
+            folder.take(event)
+            if isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
+                if event.task in expected and not event.details.get("fatal"):
+                    place = cell_place(source.path.name, tasks[event.task].cell)
+                    folder.note(info("cell-failed", f"{event.reason}, as its tag says", place=place))
+                else:
+                    folder.note(explain_failure(tasks[event.task], event, circumstances))
+        if stop.requested:
+            folder.note(info("run-cancelled", "the run was interrupted", hint="What ran before is in the run's folder"))
+    finally:
+        runner.close()

@@ -1,0 +1,236 @@
+"""`kanoe runs`, `show`, `logs`, `fetch`: what ran."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kanoe.back.kaggle_log import kaggle_log
+from kanoe.base.diagnostics import Diagnostic, error
+from kanoe.base.errors import InputError
+from kanoe.base.journal import read_journal
+from kanoe.base.processes import process_alive
+from kanoe.engine.events import Event, RunState, TaskMessage, event_from_dict
+from kanoe.engine.report import iso_time
+from kanoe.store.home import open_store
+from kanoe.store.records import Records, RunRecord
+
+_FETCHED = ("notebook.ipynb", "notebook.html", "log.json", "run.json", "kanoe.lock", "kernel.log", "working")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of `kanoe runs`."""
+
+    run: str
+    state: str
+    started: float
+    seconds: float | None
+    source: str
+    directory: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "run": self.run,
+            "state": self.state,
+            "started": iso_time(self.started),
+            "seconds": self.seconds,
+            "source": self.source,
+            "directory": self.directory,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One run: its record, its `run.json` and its report."""
+
+    listed: Listed
+    facts: dict[str, Any]
+    report: dict[str, Any]
+
+
+def list_runs(limit: int = 20) -> list[Listed]:
+    """Return the last runs, newest first."""
+    return [_listed(record) for record in _records().recent(limit)]
+
+
+def show_run(reference: str = "last") -> Shown:
+    """Return everything about a run.
+
+    Raises:
+        InputError: there is no such run, or its folder is gone.
+    """
+    record = _records().find(reference)
+    listed = _listed(record)
+    try:
+        facts = json.loads((Path(record.directory) / "run.json").read_bytes())
+    except (OSError, ValueError) as cause:
+        raise InputError(_gone(record)) from cause
+    report = facts.get("report") or {
+        "run": record.id,
+        "state": listed.state,
+        "directory": record.directory,
+        "seconds": listed.seconds or 0.0,
+        "tasks": [],
+        "outputs": {},
+        "artifacts": [],
+        "diagnostics": [],
+    }
+    return Shown(listed, facts, report)
+
+
+def read_logs(reference: str = "last", *, follow: bool = False, as_json: bool = False) -> Iterator[str]:
+    """Yield what a run's notebook printed, or Kaggle's log of it.
+
+    Args:
+        reference: the run.
+        follow: wait for more until the run has ended.
+        as_json: Kaggle's form instead of plain text.
+
+    Raises:
+        InputError: there is no such run, or its folder is gone.
+    """
+    record = _records().find(reference)
+    path = Path(record.directory) / "events.jsonl"
+    if not path.exists():
+        raise InputError(_gone(record))
+    if as_json:
+        for chunk in kaggle_log(_events(path)):
+            yield chunk.decode()
+        return
+    shown = 0
+    while True:
+        ended = _listed(_records().find(record.id)).state != RunState.RUNNING
+        for position, event in enumerate(_events(path)):
+            if position >= shown:
+                yield _text(event)
+                shown = position + 1
+        if ended or not follow:
+            return
+        time.sleep(0.5)
+
+
+def fetch_run(reference: str = "last", directory: Path | None = None) -> Path:
+    """Copy a run's files into a folder and return it.
+
+    Raises:
+        InputError: there is no such run, its folder is gone, or the target holds files that would be overwritten.
+    """
+    record = _records().find(reference)
+    source = Path(record.directory)
+    if not (source / "run.json").exists():
+        raise InputError(_gone(record))
+    target = (directory or Path(record.id)).expanduser().absolute()
+    if target.is_file() or (target.is_dir() and any((target / name).exists() for name in _FETCHED)):
+        raise InputError(
+            error(
+                "output-taken",
+                f"`{target}` already holds a run's files",
+                place="DIR",
+                hint="Give another folder: `kanoe fetch RUN DIR`",
+            )
+        )
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in _FETCHED:
+            if (source / name).is_dir():
+                shutil.copytree(source / name, target / name, symlinks=True)
+            elif (source / name).exists():
+                shutil.copy2(source / name, target / name)
+    except (OSError, shutil.Error) as cause:
+        raise InputError(
+            error(
+                "output-unwritable",
+                f"the files cannot be copied to `{target}`: {cause}",
+                place="DIR",
+                hint="Name a folder that you can write: `kanoe fetch RUN DIR`",
+            )
+        ) from cause
+    return target
+
+
+def table_lines(runs: Sequence[Listed]) -> list[str]:
+    """Return the table of `kanoe runs`."""
+    if not runs:
+        return ["No runs yet. Start with `kanoe run notebook.ipynb`."]
+    width = max(len(run.run) for run in runs)
+    lines = [f"{'RUN':<{width}}  {'STATE':<9}  {'STARTED':<16}  {'SECONDS':>8}  SOURCE"]
+    for run in runs:
+        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+        seconds = f"{run.seconds:.1f}" if run.seconds is not None else ""
+        lines.append(f"{run.run:<{width}}  {run.state:<9}  {started:<16}  {seconds:>8}  {run.source}")
+    return lines
+
+
+def show_lines(shown: Shown) -> list[str]:
+    """Return what `kanoe show` prints."""
+    report, environment = shown.report, shown.facts.get("environment") or {}
+    lines = [
+        f"{shown.listed.run}  {shown.listed.state}",
+        f"source       {shown.listed.source}",
+        f"started      {iso_time(shown.listed.started)}, {report['seconds']:.1f} s",
+    ]
+    if environment:
+        lines.append(
+            f"environment  Python {environment.get('python')}, {environment.get('distributions')} distributions"
+        )
+    for entry in shown.facts.get("inputs") or ():
+        lines.append(f"data         /kaggle/input/{entry['place']} is {entry['given']}")
+    for task in report["tasks"]:
+        reason = f"  {task['reason']}" if task["reason"] else ""
+        lines.append(f"  {task['name']:<9} {task['state']:<9} {task['seconds']:8.2f} s{reason}")
+    for artifact in report["artifacts"]:
+        lines.append(f"working/     {artifact['name']}  {artifact['metadata'].get('bytes', 0):,} bytes")
+    for diagnostic in report["diagnostics"]:
+        place = f" ({diagnostic['place']})" if diagnostic["place"] else ""
+        lines.append(f"{diagnostic['severity']}{place}: {diagnostic['message']}")
+        if diagnostic["hint"]:
+            lines.append(f"  → {diagnostic['hint']}")
+    lines.append(f"folder       {shown.listed.directory}")
+    return lines
+
+
+def _records() -> Records:
+    return Records(open_store().records)
+
+
+def _listed(record: RunRecord) -> Listed:
+    """Return a record's line; a run that says it goes on while its Kanoe is gone is LOST."""
+    state = record.state
+    if state == RunState.RUNNING and not process_alive(record.process):
+        state = str(RunState.LOST)
+    return Listed(record.id, state, record.started, record.seconds, record.source, record.directory)
+
+
+def _events(path: Path) -> Iterator[Event]:
+    for entry in read_journal(path):
+        event = event_from_dict(entry)
+        if event is not None:
+            yield event
+
+
+def _text(event: Event) -> str:
+    if not isinstance(event, TaskMessage):
+        return ""
+    if event.message == "stream":
+        return str(event.content["text"])
+    if event.message == "error":
+        return "\n".join(event.content["traceback"]) + "\n"
+    if event.message == "execute_result":
+        return "".join(event.content["data"].get("text/plain", "")) + "\n"
+    return ""
+
+
+def _gone(record: RunRecord) -> Diagnostic:
+    return error(
+        "run-unknown",
+        f"the folder of run `{record.id}` is gone",
+        place=record.directory,
+        hint="`kanoe runs` lists the others",
+    )

@@ -1,0 +1,181 @@
+"""Where an environment, data and a sandbox meet: the layout that `run` and `python` start their programs in."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kanoe.base.diagnostics import Diagnostic, cell_place, info, warning
+from kanoe.engine.events import Event, Noted, StageChanged
+from kanoe.front.paths import PathUse, find_paths
+from kanoe.ir.source import Source
+from kanoe.sandbox.confine import Tool, choose_tool, remove_plain_input
+from kanoe.sandbox.inputs import DataSource, Known, attach_inputs, is_provided, place_inputs
+from kanoe.sandbox.layout import INPUT, MODULES, Folders, Layout, Mount, kaggle_variables
+from kanoe.store.home import Store
+from kanoe.verbs.environment import Ready
+
+_LONGEST_SOCKET_FOLDER = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A sandbox that is laid out and not yet started.
+
+    Args:
+        tool: what builds its walls.
+        layout: what stands in it.
+    """
+
+    tool: Tool
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The data of a run: its sources, and the absolute paths below `/kaggle/input` that the code names."""
+
+    sources: tuple[DataSource, ...]
+    paths: tuple[str, ...]
+
+
+def attach_data(source: Source, inputs: Sequence[str], store: Store, tell: Callable[[Event], None]) -> Data:
+    """Attach the data of a source, and tell what is attached and which paths cells read that nobody provides.
+
+    Args:
+        source: what runs: its metadata and the paths it names say how its data is seen.
+        inputs: the texts of `--input`.
+        store: where zip files are unpacked.
+        tell: takes events.
+
+    Raises:
+        InputError: the data given cannot be attached.
+    """
+    uses = find_paths(source.notebook)
+    paths = tuple(use.path for use in uses)
+    sources = attach_inputs(inputs, source.folder, Known.of(source.metadata, paths), store.inputs)
+    for data in sources:
+        tell(StageChanged(stage="data", text=f"{INPUT}/{data.place} is {data.given}", done=True))
+    for diagnostic in (*_unprovided(uses, sources, source.path.name), *_unattached(source, sources)):
+        tell(Noted(diagnostic=diagnostic))
+    return Data(sources, paths)
+
+
+@contextlib.contextmanager
+def laid_out(
+    source: Source,
+    ready: Ready,
+    data: Data,
+    store: Store,
+    working: Path,
+    *,
+    internet: bool | None = None,
+    files: Sequence[Mount] = (),
+    tell: Callable[[Event], None],
+) -> Iterator[Place]:
+    """Choose the walls and lay out what a program of `source` will see; what is not kept is removed at the end.
+
+    Args:
+        source: what runs.
+        ready: its environment.
+        data: its data.
+        store: where scratch folders stand.
+        working: the host folder behind `/kaggle/working`.
+        internet: whether there is a network; `None`: not, and told where `kernel-metadata.json` asks for one.
+        files: more host files that it sees, at Kaggle's paths.
+        tell: takes events: that there is no sandbox, or no network where one is asked for.
+    """
+    tool = choose_tool()
+    if tool.kind == "none":
+        tell(Noted(diagnostic=_no_sandbox(tool)))
+    mounts, links = place_inputs(data.sources, data.paths)
+    runtime = Path(tempfile.mkdtemp(prefix="kanoe-", dir=_short_folder()))
+    scratch = Path(tempfile.mkdtemp(prefix="run-", dir=store.scratch))
+    if internet is None and source.metadata is not None and source.metadata.enable_internet:
+        tell(Noted(diagnostic=_no_internet()))
+    layout = Layout(
+        folders=Folders(working, scratch, runtime),
+        inputs=mounts,
+        links=links,
+        modules=(*(Mount(path, f"{MODULES}/{path.name}") for path in ready.local_modules), *files),
+        tools=ready.tools,
+        variables=kaggle_variables([str(ready.programs)], {"VIRTUAL_ENV": str(ready.environment.path)}),
+        internet=bool(internet),
+    )
+    try:
+        yield Place(tool, layout)
+    finally:
+        if tool.kind == "none":
+            remove_plain_input(layout)
+        shutil.rmtree(runtime, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _short_folder() -> str | None:
+    """Return where socket folders go: a path of a Unix socket holds 107 bytes."""
+    return None if len(tempfile.gettempdir()) < _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108 - mkdtemp makes a private folder
+
+
+def _no_sandbox(tool: Tool) -> Diagnostic:
+    return warning(
+        "sandbox-none",
+        f"no sandbox works here ({tool.why_not}): the notebook runs as a plain process that can read and write "
+        "your files, and only relative data paths (`../input`) work",
+        hint="Install bubblewrap (`apt install bubblewrap`), or allow user namespaces",
+    )
+
+
+def _no_internet() -> Diagnostic:
+    return info(
+        "internet-off",
+        "it asks for the internet, which Kanoe gives to nobody's notebook unasked",
+        place="kernel-metadata.json",
+        hint="If you trust the notebook: `--internet`; `--no-internet` keeps this line away",
+    )
+
+
+def _unprovided(uses: Sequence[PathUse], sources: Sequence[DataSource], file_name: str) -> Iterator[Diagnostic]:
+    """Yield a warning for each path that a cell certainly reads and no data provides."""
+    told = set()
+    for use in uses:
+        if use.reads and not use.guarded and use.path not in told and not is_provided(use.path, sources):
+            told.add(use.path)
+            yield warning(
+                "input-unprovided",
+                f"it reads `{use.path}`, and no attached data has it",
+                place=cell_place(file_name, use.cell, use.line),
+                hint=f"Attach it: `--input PATH:{_slug_of(use.path)}`, or put it into an `input/` folder beside the notebook",
+            )
+
+
+def _unattached(source: Source, sources: Sequence[DataSource]) -> Iterator[Diagnostic]:
+    """Yield a warning for each data source that `kernel-metadata.json` names and nobody provides."""
+    attached = {data.place for data in sources}
+    for place in Known.of(source.metadata, ()).places:
+        if place not in attached:
+            kind, _, name = place.partition("/")
+            bring = {
+                "competitions": f"`kaggle competitions download -c {name}`",
+                "datasets": f"`kaggle datasets download {name}`",
+            }
+            first = f"{bring[kind]} brings it, then " if kind in bring else ""
+            yield warning(
+                "input-unprovided",
+                f"it names the data source `{name}`, and no attached data is that",
+                place="kernel-metadata.json",
+                hint=f"{first}`--input PATH:{name}`",
+            )
+
+
+def _slug_of(path: str) -> str:
+    """Return the slug that a path names, for a hint."""
+    parts = path.removeprefix(f"{INPUT}/").split("/")
+    if parts[0] == "datasets" and len(parts) > 3:
+        return "/".join(parts[1:3])
+    if parts[0] == "competitions" and len(parts) > 2:
+        return parts[1]
+    return parts[0] if len(parts) > 1 else "SLUG"

@@ -1,0 +1,422 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from registry import File, Registry, sdist
+
+from kanoe.base.errors import CancelledError, InputError, UnavailableError
+from kanoe.base.stop import Stop
+from kanoe.environments.interpreters import own_interpreter
+from kanoe.environments.lock import Lock, check, remarks
+from kanoe.environments.lock_file import dumps, loads
+from kanoe.environments.needs import Needs, Requirement
+from kanoe.environments.resolve import resolve
+
+KERNEL = (Requirement("ipykernel", ">=5", why=("runs the cells",)),)
+BOOM = "def build_wheel(*_, **__):\n    raise RuntimeError('boom')\nbuild_sdist = build_wheel\n"
+WRITES = "open({!r}, 'w').close()\n" + BOOM
+
+
+def ask(name: str, specifier: str = "", *, why: str = "imported by cell 1", **more) -> Requirement:
+    return Requirement(name, specifier, why=(why,), **more)
+
+
+@pytest.fixture
+def solve(registry: Registry, tmp_path: Path):
+    """Resolves requirements with a registry that holds a kernel."""
+    registry.add("ipykernel", "6.0", "traitlets")
+    registry.add("traitlets", "5.0")
+
+    def run(*requirements: Requirement, stop: Stop | None = None, upgrade: bool = False, **more) -> Lock:
+        needs = Needs(tuple(sorted(requirements, key=lambda one: one.name)), **more)
+        cache = tmp_path / "locks"
+        return resolve(needs, own_interpreter(), kernel=KERNEL, cache=cache, upgrade=upgrade, stop=stop)
+
+    return run
+
+
+def versions(lock: Lock) -> dict[str, str]:
+    return {one.name: one.version for one in lock.distributions}
+
+
+def trouble(raised) -> list[tuple[str, str | None]]:
+    return [(found.code, found.place) for found in raised.value.diagnostics]
+
+
+def test_a_lock_holds_everything_with_its_reason(registry: Registry, solve) -> None:
+    registry.add("frames", "2.0", "numbers>=1", uploaded="2021-05-06")
+    data = registry.add("numbers", "1.5", uploaded="2020-02-03")
+    lock = solve(ask("frames", ">=1", why="imported by cells 1 and 4", modules=("frames",)))
+    assert versions(lock) == {"frames": "2.0", "ipykernel": "6.0", "numbers": "1.5", "pip": "25.0", "traitlets": "5.0"}
+    frames, numbers = lock.find("frames"), lock.find("numbers")
+    assert frames is not None
+    assert frames.why == ("imported by cells 1 and 4",)
+    assert numbers is not None
+    assert (numbers.why, numbers.size, numbers.uploaded) == (("needed by frames",), len(data), "2020-02-03")
+    assert [value[:7] for value in numbers.hashes] == ["sha256:"]
+    assert [one.name for one in lock.requirements] == ["frames", "ipykernel", "pip"]
+    assert check(lock, Needs(lock.requirements), own_interpreter()) == ()
+    assert loads(dumps(lock)) == lock
+    assert registry.url not in dumps(lock)
+    assert "127.0.0.1" not in dumps(lock)
+
+
+def test_the_same_needs_give_the_same_bytes(registry: Registry, solve) -> None:
+    registry.add("a-b", "1.0", "c")
+    registry.add("c", "1.0")
+    first = solve(ask("c"), ask("a-b"))
+    again = solve(ask("a-b"), ask("c"), upgrade=True)
+    assert dumps(first, "x.ipynb") == dumps(again, "x.ipynb")
+
+
+def test_a_resolution_is_remembered_with_todays_reasons(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", "numbers")
+    registry.add("numbers", "1.0")
+    solve(ask("frames"), ask("numbers", why="imported by cell 2"))
+    registry.add("frames", "2.0", "numbers")
+    registry.asked.clear()
+    lock = solve(ask("frames", why="imported by cell 7"), ask("numbers", why="imported by cell 8"))
+    assert registry.asked == []
+    assert versions(lock)["frames"] == "1.0"
+    assert lock.find("frames").why == ("imported by cell 7",)
+    assert lock.find("numbers").why == ("imported by cell 8", "needed by frames")
+    assert versions(solve(ask("frames"), ask("numbers"), upgrade=True))["frames"] == "2.0"
+    assert versions(solve(ask("frames"), ask("numbers")))["frames"] == "2.0"
+
+
+@pytest.mark.parametrize("content", ["", "kanoe-lock = 9", "\x00"])
+def test_a_broken_memory_is_forgotten(content: str, registry: Registry, solve, tmp_path: Path) -> None:
+    registry.add("frames", "1.0")
+    lock = solve(ask("frames"))
+    (remembered,) = (tmp_path / "locks").iterdir()
+    remembered.write_text(content)
+    assert solve(ask("frames")) == lock
+    assert loads(remembered.read_text()) == lock
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"specifier": "<2"},
+        {"optional": True},
+        {"modules": ("other",)},
+        {"as_of": "2020-06-01"},
+        {"index": True},
+    ],
+)
+def test_other_needs_are_another_resolution(other: dict, registry: Registry, solve, monkeypatch) -> None:
+    registry.add("frames", "1.0")
+    registry.add("frames", "2.0", uploaded="2021-01-01")
+    solve(ask("frames"))
+    registry.asked.clear()
+    if other.pop("index", False):
+        monkeypatch.setenv("UV_INDEX", registry.url)
+    day = {"as_of": other.pop("as_of")} if "as_of" in other else {}
+    solve(replace(ask("frames"), **other), **day)
+    assert registry.asked
+
+
+def test_what_the_source_says_of_the_kernel_wins(registry: Registry, solve) -> None:
+    registry.add("ipykernel", "4.0")
+    lock = solve(ask("ipykernel", "==4.0", why="requirements.txt line 1"))
+    assert versions(lock)["ipykernel"] == "4.0"
+    lock = solve(ask("ipykernel", optional=True))
+    assert versions(lock)["ipykernel"] == "6.0"
+    assert lock.find("ipykernel").why == ("imported by cell 1", "runs the cells")
+
+
+def test_a_marker_that_does_not_hold_leaves_it_out(solve) -> None:
+    assert "absent" not in versions(solve(ask("absent", marker='sys_platform == "nowhere"')))
+
+
+def test_extras_are_followed(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", 'excel-reader; extra == "excel"')
+    registry.add("excel-reader", "3.0")
+    lock = solve(ask("frames", extras=("excel",)))
+    assert versions(lock)["excel-reader"] == "3.0"
+    assert lock.find("excel-reader").why == ("needed by frames",)
+
+
+def test_a_file_of_this_platform_is_preferred_and_all_that_fit_are_held(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", uploaded="2020-01-01")
+    registry.add(
+        "frames", "1.0", uploaded="2020-01-02", tag="py3-none-linux_x86_64", modules={"frames.py": "x = 1" * 99}
+    )
+    registry.add("frames", "1.0", uploaded="2020-01-03", tag="cp27-cp27m-win32")
+    registry.add_file("frames", File("frames-1.0.tar.gz", sdist("frames", "1.0", BOOM), "2020-01-04"))
+    found = solve(ask("frames")).find("frames")
+    assert len(found.hashes) == 2
+    assert found.uploaded == "2020-01-02"
+
+
+def test_a_registry_without_hashes_sizes_and_days(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", hashes=False, uploaded=None)
+    found = solve(ask("frames")).find("frames")
+    assert len(found.hashes) == 1
+    assert found.uploaded is None
+
+
+# -- what is not there
+
+
+def test_every_unknown_name_is_named_with_who_asks(solve) -> None:
+    with pytest.raises(InputError) as raised:
+        solve(
+            ask("pandsa", why="requirements.txt line 2"),
+            ask("my-own", why="imported by cell 3", modules=("my_own",), guessed=True),
+        )
+    assert sorted(trouble(raised)) == [
+        ("distribution-unknown", "my-own: imported by cell 3"),
+        ("distribution-unknown", "pandsa: requirements.txt line 2"),
+    ]
+    hints = {found.place: found.hint or "" for found in raised.value.diagnostics}
+    assert "`pandas`" in hints["pandsa: requirements.txt line 2"]
+    assert "--with" in hints["my-own: imported by cell 3"]
+    messages = " ".join(found.message for found in raised.value.diagnostics)
+    assert "guessed from the import of `my_own`" in messages
+
+
+def test_what_can_be_done_without_is_left_out(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", "numbers<2")
+    registry.add("numbers", "1.0")
+    registry.add("numbers", "2.0")
+    registry.add("wants-new", "1.0", "numbers>=2")
+    lock = solve(
+        ask("frames"),
+        ask("absent", optional=True, why="imported by cell 2"),
+        ask("wants-new", optional=True, why="imported by cell 3"),
+        ask("stranger", optional=True, guessed=True, why="imported by cell 4"),
+    )
+    assert versions(lock)["numbers"] == "1.0"
+    assert [(one.name, one.why) for one in lock.skipped] == [
+        ("absent", ("imported by cell 2",)),
+        ("stranger", ("imported by cell 4",)),
+        ("wants-new", ("imported by cell 3",)),
+    ]
+    assert [found.code for found in remarks(lock)] == ["distribution-skipped"] * 3
+    assert loads(dumps(lock)) == lock
+
+
+def test_an_optional_one_that_does_not_build_is_left_out(registry: Registry, solve) -> None:
+    registry.add_file(
+        "frames", File("frames-1.0.tar.gz", sdist("frames", "1.0", "raise RuntimeError('boom')"), "2020-01-01")
+    )
+    lock = solve(ask("frames", optional=True))
+    assert [one.name for one in lock.skipped] in ([], ["frames"])
+
+
+def test_contradictions_are_explained_with_who_asks(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", "numbers<2")
+    registry.add("numbers", "1.0")
+    registry.add("numbers", "2.0")
+    with pytest.raises(InputError) as raised:
+        solve(ask("frames", why="imported by cell 1"), ask("numbers", ">=2", why="requirements.txt line 3"))
+    (found,) = raised.value.diagnostics
+    assert found.code == "requirements-unsolvable"
+    assert "versions of frames depend on numbers<2" in found.message
+    assert found.place == "frames: imported by cell 1; numbers: requirements.txt line 3"
+
+
+def test_a_version_that_does_not_exist(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0")
+    with pytest.raises(InputError) as raised:
+        solve(ask("frames", "==7.0"))
+    assert trouble(raised) == [("requirements-unsolvable", "frames: imported by cell 1")]
+
+
+def test_only_files_for_another_python(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", tag="cp36-cp36m-manylinux1_x86_64")
+    with pytest.raises(InputError) as raised:
+        solve(ask("frames"))
+    (found,) = raised.value.diagnostics
+    assert found.code == "requirements-unsolvable"
+    assert "`--python 3.6`" in (found.hint or "")
+
+
+def test_a_guess_is_never_built(registry: Registry, solve, tmp_path: Path) -> None:
+    backend = WRITES.format(str(tmp_path / "ran"))
+    registry.add_file("stranger", File("stranger-1.0.tar.gz", sdist("stranger", "1.0", backend), "2020-01-01"))
+    with pytest.raises(InputError) as raised:
+        solve(ask("stranger", guessed=True, modules=("stranger",)))
+    assert trouble(raised)[0][0] == "requirements-unsolvable"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_nor_is_what_a_guess_needs(registry: Registry, solve, tmp_path: Path) -> None:
+    backend = WRITES.format(str(tmp_path / "ran"))
+    registry.add("stranger", "1.0", "evil")
+    registry.add_file("evil", File("evil-1.0.tar.gz", sdist("evil", "1.0", backend, static=False), "2020-01-01"))
+    with pytest.raises(InputError) as raised:
+        solve(ask("stranger", guessed=True, modules=("stranger",)))
+    assert trouble(raised) == [("requirements-unsolvable", "stranger: imported by cell 1")]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_guess_is_in_the_lock_as_it_was_asked(registry: Registry, solve) -> None:
+    registry.add("stranger", "1.0", "figures")
+    registry.add("figures", "1.0")
+    guess = ask("stranger", guessed=True, modules=("stranger",))
+    lock = solve(guess, ask("figures"))
+    assert guess in lock.requirements
+    assert versions(lock)["figures"] == "1.0"
+
+
+def test_a_dependency_that_does_not_exist(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", "absent-one")
+    with pytest.raises(InputError) as raised:
+        solve(ask("frames"))
+    (found,) = raised.value.diagnostics
+    assert (found.code, found.place) == ("requirements-unsolvable", "frames: imported by cell 1")
+    assert "absent-one was not found" in found.message
+
+
+# -- the day
+
+
+def test_only_releases_before_the_day_count(registry: Registry, solve) -> None:
+    for version, day in (("1.0", "2020-01-01"), ("2.0", "2021-01-01"), ("3.0", "2022-01-01")):
+        registry.add("frames", version, uploaded=day)
+    registry.add("ipykernel", "7.0", "traitlets", uploaded="2024-01-01")
+    lock = solve(ask("frames"), as_of="2021-06-01")
+    assert versions(lock)["frames"] == "2.0"
+    assert versions(lock)["ipykernel"] == "7.0", "what runs the cells is of today"
+    assert lock.as_of == "2021-06-01"
+    assert versions(solve(ask("frames"), as_of="2021-01-01"))["frames"] == "1.0"
+    assert versions(solve(ask("frames"), as_of="2021-01-01T12:00:01Z"))["frames"] == "2.0"
+    assert versions(solve(ask("frames"), as_of="2999-01-01"))["frames"] == "3.0"
+
+
+def test_a_day_before_everything(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", uploaded="2020-01-01")
+    with pytest.raises(InputError) as raised:
+        solve(ask("frames"), as_of="2019-01-01")
+    (found,) = raised.value.diagnostics
+    assert found.code == "requirements-unsolvable"
+    assert "before 2019-01-01" in found.message
+    assert "2020-01-01" in (found.hint or "")
+
+
+def test_a_registry_without_days(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", uploaded=None)
+    with pytest.raises(InputError, match="does not say when"):
+        solve(ask("frames"), as_of="2019-01-01")
+
+
+# -- the registry
+
+
+def test_a_closed_port(solve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://me:secret@127.0.0.1:9/simple/")
+    with pytest.raises(UnavailableError) as raised:
+        solve(ask("frames"))
+    (found,) = raised.value.diagnostics
+    assert found.code == "registry-unreachable"
+    assert "127.0.0.1:9" in found.message
+    assert "secret" not in found.message
+
+
+def test_no_network_allowed(solve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    with pytest.raises(UnavailableError) as raised:
+        solve(ask("frames"))
+    assert trouble(raised) == [("registry-unreachable", None)]
+
+
+def test_a_registry_that_is_none(registry: Registry, solve, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.add("frames", "1.0")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", registry.url.replace("simple", "elsewhere"))
+    with pytest.raises(UnavailableError) as raised:
+        solve(ask("frames"))
+    assert trouble(raised)[0][0] == "registry-unreachable"
+
+
+def test_pips_settings_serve_where_uv_has_none(registry: Registry, solve, tmp_path: Path, monkeypatch) -> None:
+    registry.add("frames", "1.0")
+    monkeypatch.delenv("UV_DEFAULT_INDEX")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    (tmp_path / ".config" / "pip").mkdir(parents=True)
+    (tmp_path / ".config" / "pip" / "pip.conf").write_text(f"[global]\nindex-url = {registry.url}\n")
+    assert versions(solve(ask("frames")))["frames"] == "1.0"
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
+    with pytest.raises(UnavailableError):
+        solve(ask("frames"))
+
+
+def test_variables_that_would_change_the_meaning_are_not_heard(
+    registry: Registry, solve, tmp_path: Path, monkeypatch
+) -> None:
+    registry.add("frames", "1.0")
+    registry.add("frames", "2.0")
+    (tmp_path / "limits").write_text("frames<2\n")
+    monkeypatch.setenv("UV_CONSTRAINT", str(tmp_path / "limits"))
+    monkeypatch.setenv("UV_RESOLUTION", "lowest")
+    assert versions(solve(ask("frames")))["frames"] == "2.0"
+
+
+# -- direct references
+
+
+def test_a_link(registry: Registry, solve) -> None:
+    registry.add("tool", "1.0", "numbers")
+    registry.add("numbers", "1.0")
+    url = registry.url.replace("simple/", "files/tool/tool-1.0-py3-none-any.whl")
+    lock = solve(ask("guess-from-link", url=url, guessed=True, why="`!pip` line of cell 0"))
+    tool = lock.find("tool")
+    assert tool is not None
+    assert (tool.version, tool.url, len(tool.hashes)) == ("1.0", url, 1)
+    assert tool.why == ("`!pip` line of cell 0",)
+    assert "tool" in [one.name for one in lock.requirements]
+    assert loads(dumps(lock)) == lock
+
+
+def test_a_local_folder_is_not_remembered(registry: Registry, solve, tmp_path: Path) -> None:
+    backend = """
+import zipfile
+def build_wheel(folder, *_, **__):
+    name = "mine-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as archive:
+        archive.writestr("mine.py", "")
+        archive.writestr("mine-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: mine\\nVersion: 1.0\\n")
+        archive.writestr("mine-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr("mine-1.0.dist-info/RECORD", "")
+    return name
+"""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "backend.py").write_text(backend)
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "mine"\nversion = "1.0"\n'
+    )
+    lock = solve(ask("mine", url=folder.as_uri()))
+    assert lock.find("mine").url == folder.as_uri()
+    assert lock.find("mine").hashes == ()
+    assert not (tmp_path / "locks").exists()
+
+
+# -- stopping
+
+
+def test_a_stop_ends_it(registry: Registry, solve) -> None:
+    registry.add_file("slow", File("slow-1.0.tar.gz", sdist("slow", "1.0", BOOM), "2020-01-01"))
+    registry.gate.clear()
+    stop = Stop()
+    url = registry.url.replace("simple/", "files/slow/slow-1.0.tar.gz")
+    threading.Timer(0.3, stop.request).start()
+    with pytest.raises(CancelledError):
+        solve(ask("slow", url=url), stop=stop)
+
+
+# -- the real registry
+
+
+def test_real_distributions(tmp_path: Path) -> None:
+    needs = Needs((ask("iniconfig", ">=2"), ask("six", "==1.16.0")))
+    lock = resolve(needs, own_interpreter(), kernel=(), cache=tmp_path)
+    assert versions(lock)["six"] == "1.16.0"
+    assert "sha256:8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254" in lock.find("six").hashes
+    assert "http" not in dumps(lock)

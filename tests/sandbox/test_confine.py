@@ -1,0 +1,229 @@
+"""What a program sees in the sandbox, asked from inside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kanoe.sandbox.confine import Tool, choose_tool, confine, plain_input, remove_plain_input
+from kanoe.sandbox.layout import Link, Mount
+from kanoe.sandbox.process import SandboxProcess
+from worlds import session_plan
+
+TOOL = choose_tool()
+needs_bubblewrap = pytest.mark.skipif(
+    TOOL.kind != "bubblewrap", reason=f"bubblewrap does not work here: {TOOL.why_not}"
+)
+
+
+def ask(tmp_path: Path, code: str, tool: Tool = TOOL, **layout: Any) -> Any:
+    """Run code in the sandbox and return what it prints as JSON."""
+    plan = session_plan(tmp_path, tool, **layout)
+    confined = confine(tool, plan.layout, [str(plan.python), "-c", f"import json, os\n{code}"])
+    done = subprocess.run(
+        confined.command, env=confined.variables, cwd=confined.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    remove_plain_input(plan.layout)
+    return json.loads(done.stdout)
+
+
+@needs_bubblewrap
+def test_paths_and_home_are_kaggles(tmp_path: Path) -> None:
+    seen = ask(
+        tmp_path,
+        "print(json.dumps([os.getcwd(), os.path.expanduser('~'), os.getuid(), sorted(os.listdir('/kaggle')), os.listdir('/root')]))",
+    )
+    assert seen[:3] == ["/kaggle/working", "/root", 0]
+    assert {"input", "working", "temp"} <= set(seen[3])
+
+
+@needs_bubblewrap
+def test_input_is_read_only_and_links_lead_to_it(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train.csv").write_text("a")
+    seen = ask(
+        tmp_path,
+        """
+found = []
+for path in ('/kaggle/input/competitions/t/train.csv', '/kaggle/input/new.csv', '/kaggle/input/competitions/t/new.csv'):
+    try:
+        open(path, 'w').close(); found.append('written')
+    except OSError as e:
+        found.append(e.errno)
+walked = [f for _, _, names in os.walk('/kaggle/input') for f in names]
+print(json.dumps([found, open('../input/t/train.csv').read(), walked]))
+""",
+        inputs=(Mount(data, "/kaggle/input/competitions/t"),),
+        links=(Link("/kaggle/input/t", "competitions/t"),),
+    )
+    assert seen == [[30, 30, 30], "a", ["train.csv"]]
+    assert (data / "train.csv").read_text() == "a"
+
+
+@needs_bubblewrap
+def test_the_host_is_hidden_and_read_only(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("s")
+    seen = ask(
+        tmp_path,
+        f"""
+def writable(path):
+    try:
+        open(path, 'w').close(); return True
+    except OSError:
+        return False
+print(json.dumps([os.path.exists({str(secret)!r}), writable('/usr/kanoe'), os.path.exists('/etc/shadow'),
+    len([p for p in os.listdir('/proc') if p.isdigit()]), os.path.exists({str(Path.home())!r} + '/.ssh'), os.uname().nodename]))
+""",
+    )
+    assert seen[:3] == [False, False, False]
+    assert seen[3] <= 3
+    assert seen[4:] == [False, "kaggle"]
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("internet", [False, True])
+def test_the_network_is_off_unless_asked_for(tmp_path: Path, internet: bool) -> None:
+    code = "import socket; print(json.dumps(sorted(n for _, n in socket.if_nameindex())))"
+    assert (ask(tmp_path, code, internet=internet) == ["lo"]) is not (
+        internet and len(os.listdir("/sys/class/net")) > 1
+    )
+
+
+@needs_bubblewrap
+def test_loopback_works_without_a_network(tmp_path: Path) -> None:
+    code = """
+import socket, threading
+server = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(server.getsockname())
+print(json.dumps('connected'))
+"""
+    assert ask(tmp_path, code) == "connected"
+
+
+@pytest.mark.parametrize("tool", [TOOL, Tool("none")], ids=["chosen", "none"])
+def test_kaggles_variables_and_the_legacy_path(tmp_path: Path, tool: Tool) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train.csv").write_text("a")
+    seen = ask(
+        tmp_path,
+        "print(json.dumps([open('../input/train.csv').read(), os.environ['KAGGLE_KERNEL_RUN_TYPE'], 'KANOE_HOME' in os.environ]))",
+        tool,
+        inputs=(Mount(data, "/kaggle/input/competitions/t"),),
+        links=(Link("/kaggle/input/train.csv", "competitions/t/train.csv"),),
+    )
+    assert seen == ["a", "Batch", False]
+
+
+def test_without_a_sandbox_our_link_is_taken_away_and_the_data_is_not(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    plan = session_plan(tmp_path, Tool("none"), inputs=(Mount(data, "/kaggle/input/competitions/t"),))
+    confine(plan.tool, plan.layout, ["true"])
+    assert (plain_input(plan.layout) / "competitions" / "t").is_symlink()
+    remove_plain_input(plan.layout)
+    assert not plain_input(plan.layout).is_symlink()
+    assert data.is_dir()
+
+
+def test_without_a_sandbox_an_input_folder_of_the_users_own_is_left_alone(tmp_path: Path) -> None:
+    plan = session_plan(tmp_path, Tool("none"), inputs=(Mount(tmp_path, "/kaggle/input/competitions/t"),))
+    theirs = plain_input(plan.layout)
+    theirs.mkdir()
+    (theirs / "link").symlink_to(tmp_path)
+    confine(plan.tool, plan.layout, ["true"])
+    remove_plain_input(plan.layout)
+    assert os.listdir(theirs) == ["link"]
+
+
+def start(tmp_path: Path, tool: Tool, code: str) -> SandboxProcess:
+    plan = session_plan(tmp_path, tool)
+    with (tmp_path / "said").open("wb") as said:
+        return SandboxProcess(confine(tool, plan.layout, [str(plan.python), "-u", "-c", code]), said)
+
+
+def wait_for(tmp_path: Path, text: str) -> None:
+    for _ in range(500):
+        if text in (tmp_path / "said").read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError((tmp_path / "said").read_text())
+
+
+TOOLS = pytest.mark.parametrize("tool", [TOOL, Tool("none")], ids=["chosen", "none"])
+
+
+@TOOLS
+def test_an_interrupt_reaches_the_program_and_its_children(tmp_path: Path, tool: Tool) -> None:
+    process = start(
+        tmp_path,
+        tool,
+        "import subprocess, sys\nprint('up')\ntry:\n    subprocess.run(['sleep', '60'])\nexcept KeyboardInterrupt:\n    print('heard')",
+    )
+    wait_for(tmp_path, "up")
+    time.sleep(0.2)
+    process.interrupt()
+    wait_for(tmp_path, "heard")
+    process.end(5)
+    assert process.poll() == 0
+
+
+@TOOLS
+def test_kill_leaves_nothing_behind(tmp_path: Path, tool: Tool) -> None:
+    mark = f"31.{os.getpid()}{time.monotonic_ns() % 1000}"
+    process = start(
+        tmp_path, tool, f"import subprocess\np = subprocess.Popen(['sleep', '{mark}'])\nprint('up')\np.wait()"
+    )
+    wait_for(tmp_path, "up")
+    assert process.usage().memory > 1_000_000
+    process.kill()
+    process.end(0)
+    time.sleep(0.1)
+    assert mark not in subprocess.run(["ps", "-ef"], capture_output=True, text=True, check=True).stdout
+
+
+@TOOLS
+@pytest.mark.parametrize(
+    ("code", "status"), [("import os; os._exit(3)", 3), ("import os; os.kill(os.getpid(), 11)", -11)]
+)
+def test_the_status_says_how_it_ended(tmp_path: Path, tool: Tool, code: str, status: int) -> None:
+    process = start(tmp_path, tool, code)
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.poll() == status
+    process.end(0)
+
+
+@needs_bubblewrap
+def test_when_kanoe_is_killed_the_sandbox_ends(tmp_path: Path) -> None:
+    mark = f"32.{os.getpid()}"
+    code = f"""
+import sys, time
+from pathlib import Path
+sys.path[:0] = {[str(Path(__file__).parent.parent)]!r}
+from worlds import session_plan
+from kanoe.sandbox.confine import confine
+from kanoe.sandbox.process import SandboxProcess
+plan = session_plan(Path({str(tmp_path)!r}))
+process = SandboxProcess(confine(plan.tool, plan.layout, ['sleep', '{mark}']), open('/dev/null', 'wb'))
+print('up', flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as kanoe:
+        assert kanoe.stdout is not None
+        kanoe.stdout.readline()
+        time.sleep(0.3)
+        kanoe.kill()
+    time.sleep(0.3)
+    assert f"sleep {mark}" not in subprocess.run(["ps", "-ef"], capture_output=True, text=True, check=True).stdout
