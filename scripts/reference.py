@@ -438,8 +438,8 @@ def sample_lock(*, everything: bool = False) -> lock.Lock:
         as_of="2023-06-01",
         requirements=(pandas, toy) if everything else (pandas,),
         distributions=(
-            lock.Distribution("numpy", "1.24.3", ("needed by pandas",), (numpy,), size=17300000, uploaded="2023-04-22"),
-            lock.Distribution("pandas", "1.5.3", pandas.why, (first,), size=12000000, uploaded="2023-01-19"),
+            lock.Distribution("numpy", "1.24.3", ("needed by pandas",), (numpy,), size=17300000),
+            lock.Distribution("pandas", "1.5.3", pandas.why, (first,), size=12000000),
             *([lock.Distribution("toy", "1.0", toy.why, url=link)] if everything else []),
         ),
         skipped=(lock.Skipped("cudf", ("imported by cell 1",), "the registry has no distribution `cudf`"),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from kanoe.back.sessions import SessionRunner
-from kanoe.base.errors import UnavailableError
+from kanoe.base.errors import CancelledError, UnavailableError
 from kanoe.base.stop import Stop
 from kanoe.engine.events import ProgramEnded, RunState, TaskEnded, TaskMessage, TaskState
 from kanoe.engine.run import Limits
@@ -227,6 +228,20 @@ def test_a_kernel_that_cannot_start_says_why(tmp_path: Path) -> None:
         runner.start(Task("t", "cell 0", 0, "1"))
     runner.close()
     assert caught.value.diagnostics[0].code == "kernel-start"
+
+
+def test_a_stop_is_heard_while_the_kernel_starts(tmp_path: Path) -> None:
+    stop = Stop()
+    stop.request()
+    # A program that never answers: `cat` of a pipe that nobody writes.
+    os.mkfifo(tmp_path / "pipe")
+    silent = tmp_path / "python"
+    silent.write_text(f"#!/bin/sh\nexec /bin/cat {tmp_path}/pipe\n")
+    silent.chmod(0o755)
+    runner = SessionRunner(session_plan(tmp_path, Tool("none"), python=silent), stop)
+    with pytest.raises(CancelledError):
+        runner.start(Task("t", "cell 0", 0, "1"))
+    runner.close()
 
 
 def test_memory_and_cpu_are_seen(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ LOCK = Lock(
     ),
     skipped=(Skipped("fancy", ("imported by cell 2",), "the registry has no distribution `fancy`"),),
     distributions=(
-        Distribution("ipykernel", "6.31.0", ("runs the cells",), (A,), size=1000, uploaded="2023-12-01"),
+        Distribution("ipykernel", "6.31.0", ("runs the cells",), (A,), size=1000),
         Distribution("numpy", "2.1.0", ("needed by pandas",), (A, B)),
         Distribution("pandas", "2.2.0", ("imported by cells 1 and 4",), (B,), size=500),
         Distribution(
@@ -49,7 +49,7 @@ def test_the_text_is_this() -> None:
         "3.11",
         "linux-x86_64",
         (Requirement("six", why=("imported by cell 1",), modules=("six",), guessed=True),),
-        (Distribution("six", "1.17.0", ("imported by cell 1", "needed by dateutil"), (A,), None, 11050, "2024-12-04"),),
+        (Distribution("six", "1.17.0", ("imported by cell 1", "needed by dateutil"), (A,), None, 11050),),
     )
     assert (
         dumps(small, "a b.ipynb")
@@ -72,7 +72,6 @@ name = "six"
 version = "1.17.0"
 why = ["imported by cell 1", "needed by dateutil"]
 size = 11050
-uploaded = "2024-12-04"
 hashes = ["{A}"]
 """
     )
@@ -119,7 +118,6 @@ DISTRIBUTIONS = st.builds(
     hashes=HASHES,
     url=st.none() | URLS,
     size=st.none() | st.integers(0, 2**40),
-    uploaded=st.none() | st.dates().map(str),
 )
 LOCKS = st.builds(
     Lock,

@@ -19,6 +19,8 @@ from kanoe.back.widgets import OutputWidgets
 from kanoe.back.wire import Connection, Message
 from kanoe.base.diagnostics import error
 from kanoe.base.errors import UnavailableError
+from kanoe.base.processes import check_stop
+from kanoe.base.stop import Stop
 from kanoe.engine.events import SessionStarted, TaskEnded, TaskEvent, TaskMessage, TaskState
 from kanoe.engine.runner import Task
 from kanoe.sandbox.confine import Tool, confine
@@ -81,8 +83,9 @@ class _Running:
 class SessionRunner:
     """Runs tasks in one kernel, which the first task starts and `close` ends."""
 
-    def __init__(self, plan: SessionPlan) -> None:
+    def __init__(self, plan: SessionPlan, stop: Stop | None = None) -> None:
         self._plan = plan
+        self._stop = stop
         self._process: SandboxProcess | None = None
         self._connection: Connection | None = None
         self._log = plan.layout.folders.runtime / "kernel.log"
@@ -100,6 +103,7 @@ class SessionRunner:
 
         Raises:
             UnavailableError: the kernel did not start.
+            CancelledError: a stop was requested before it had.
         """
         if self._process is None:
             started = time.monotonic()
@@ -186,6 +190,9 @@ class SessionRunner:
         connection.request("kernel_info_request", {})
         while language is None or not heard:
             messages = connection.receive(0.05)
+            if self._stop is not None and self._stop.requested:
+                process.end(seconds=0.0)
+                check_stop(self._stop)
             heard = heard or any(message.channel == "iopub" for message in messages)
             for message in messages:
                 if message.kind == "kernel_info_reply":

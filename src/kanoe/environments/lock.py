@@ -28,7 +28,6 @@ class Distribution:
         hashes: `sha256:...` of every file that may be installed; empty only for a folder or repository.
         url: the direct reference it comes from; `None`: the registry.
         size: bytes of the file to download, where the registry says it.
-        uploaded: the day it was uploaded, where the registry says it.
     """
 
     name: str
@@ -37,7 +36,6 @@ class Distribution:
     hashes: tuple[str, ...] = ()
     url: str | None = None
     size: int | None = None
-    uploaded: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ _PATTERNS = {
     "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*$"),
     "url": re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\"'\\]+$"),
     "hashes": re.compile(r"(?:md5|sha1|sha224|sha256|sha384|sha512|blake2b):[0-9a-f]{32,128}$"),
-    "uploaded": re.compile(r"\d{4}-\d\d-\d\d$"),
     "python": re.compile(r"3\.\d{1,2}$"),
 }
 
@@ -126,8 +125,6 @@ def _distribution_lines(distribution: Distribution) -> Iterator[str]:
         yield from _pair("url", public_url(distribution.url))
     if distribution.size is not None:
         yield f"size = {distribution.size}"
-    if distribution.uploaded is not None:
-        yield from _pair("uploaded", distribution.uploaded)
     yield from _list("hashes", distribution.hashes)
 
 
@@ -268,7 +265,6 @@ class _Reader:
             why=table.texts("why"),
             url=table.text("url", needed=False),
             size=table.number("size"),
-            uploaded=table.text("uploaded", needed=False),
             hashes=table.texts("hashes", strict=True),
         )
         table.finish()

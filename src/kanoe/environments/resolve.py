@@ -1,7 +1,7 @@
 """From what a source needs to a lock, by `uv pip compile`; a resolution is remembered.
 
-uv is asked twice: for the versions with the reason of each, then for the files of exactly these versions, with hashes,
-sizes and days. What the source can do without never makes a resolution fail.
+uv is asked twice: for the versions with the reason of each, then for the files of exactly these versions, with hashes
+and sizes. What the source can do without never makes a resolution fail.
 """
 
 from __future__ import annotations
@@ -376,7 +376,6 @@ def _distribution(version: _Version, package: Mapping[str, Any], why: tuple[str,
     chosen: Mapping[str, Any] = min(
         files, key=lambda one: one.get("url", one.get("path", "")).endswith("-any.whl"), default={}
     )
-    uploaded = chosen.get("upload-time")
     needed = (describe_needed_by(version.needed_by),) if version.needed_by else ()
     return Distribution(
         name=version.name,
@@ -387,7 +386,6 @@ def _distribution(version: _Version, package: Mapping[str, Any], why: tuple[str,
         ),
         url=version.url,
         size=chosen.get("size"),
-        uploaded=uploaded.date().isoformat() if uploaded is not None else None,
     )
 
 

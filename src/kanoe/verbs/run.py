@@ -247,7 +247,7 @@ def _run_cells(
     tasks = {step.task.id: step.task for step in steps}
     circumstances = Circumstances(source.path.name, plan.layout.internet, plan.tool.kind != "none")
     limits = Limits(options.timeout, options.cell_timeout, options.keep_going)
-    runner = SessionRunner(plan)
+    runner = SessionRunner(plan, stop)
     folder.take(ProgramStarted(tasks=len(steps), sandbox=plan.tool.kind))
     try:
         for event in run_program(steps, runner, limits, stop, idle=folder.idle):
