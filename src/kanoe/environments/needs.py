@@ -52,6 +52,8 @@ class Needs:
         python_why: who says it: `pyproject.toml requires-python`, `--python`.
         as_of: an ISO date or RFC 3339 time: only releases before it count; `None` for the newest.
         as_of_why: who says it.
+        inferred: whether the day or the Python was inferred from the source, not declared or given.
+        evidence: for what is inferred, phrases such as `kernel id 1234567 (2018-04-10)`, the strongest first.
         local_modules: names of modules that stand beside the source and that it imports.
         diagnostics: remarks that do not stop the run.
     """
@@ -61,5 +63,7 @@ class Needs:
     python_why: str | None = None
     as_of: str | None = None
     as_of_why: str | None = None
+    inferred: bool = False
+    evidence: tuple[str, ...] = ()
     local_modules: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = field(default=())
