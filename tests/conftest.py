@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from kanoe.ir.notebook import Cell, Notebook
+
+# No test is timed: the machines that run them are shared.
+settings.register_profile("kanoe", deadline=None)
+settings.load_profile("kanoe")
 
 
 @pytest.fixture(autouse=True)

@@ -301,7 +301,6 @@ def test_no_text_raises(name: str) -> None:
     assert sum(1 for _ in logical_lines(code.python)) <= lines_of(source) + 1
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_random_text_raises(source: str) -> None:
     code = parse_cell(source)
@@ -369,7 +368,7 @@ def test_the_table_is_what_ipython_does(source: str) -> None:
         same_statements(theirs, parse_cell(source))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=4).map("\n".join))
 def test_whatever_ipython_understands_is_understood(source: str) -> None:
     theirs = ipython_view(source)

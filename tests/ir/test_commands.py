@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kanoe.ir.code import parse_cell
@@ -178,7 +178,6 @@ def test_installs_of_cells(source: str) -> None:
     assert [(text, install.line) for install in installs for text in install.requirements] == CELLS[source]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="pip install conda-m{}$&|;<>=!\"'\\\n#()@/.~[]*, x1", max_size=80))
 def test_no_command_raises(command: str) -> None:
     for install in find_installs("pip install " + command, 1):
