@@ -89,7 +89,11 @@ def ready_environment(source: Source, options: EnvironmentOptions, store: Store,
         UnavailableError: an interpreter, `uv` or the registry is not there.
         CancelledError: `stop` was requested.
     """
-    locked = lock_source(source, options, store, tell, stop)
+    return build(source, lock_source(source, options, store, tell, stop), store, tell, stop)
+
+
+def build(source: Source, locked: Locked, store: Store, tell: Watch, stop: Stop) -> Ready:
+    """Return the environment of a lock; arguments and errors as for `ready_environment`."""
     environment = environment_for(
         locked.lock,
         locked.interpreter,
@@ -141,31 +145,46 @@ def lock_source(
     for diagnostic in needs.diagnostics:
         tell(Noted(diagnostic=diagnostic))
     file = None if anew else find_lock(source.folder, source.name, options.lock)
-    memory = store.environments / "interpreters"
     if file is not None:
-        lock = read_lock(file)
-        wanted, why = (options.python, "--python") if options.python else (lock.python, file.name)
-        interpreter = choose_interpreter(wanted, why, memory=memory, stop=stop)
-        wrong = check(
-            lock, needs, interpreter, place=file.name, source=source.path.name, options=_options_text(options)
-        )
-        if any(diagnostic.severity is Severity.ERROR for diagnostic in wrong):
-            raise InputError(*wrong)
-    else:
-        interpreter = choose_interpreter(needs.python, needs.python_why, memory=memory, stop=stop)
-        lock = resolve(
-            needs,
-            interpreter,
-            kernel=kernel_requirements(interpreter.minor),
-            cache=store.locks,
-            upgrade=anew,
-            folder=source.folder,
-            progress=_progress(tell),
-            stop=stop,
-        )
+        return _lock_of_file(file, source, needs, options, store, tell, stop)
+    return lock_needs(source, needs, store, tell, stop, anew=anew)
+
+
+def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: Stop, *, anew: bool = False) -> Locked:
+    """Return the lock of what a source needs, remembered or resolved now; arguments and errors as for `lock_source`."""
+    interpreter = choose_interpreter(needs.python, needs.python_why, memory=_memory(store), stop=stop)
+    lock = resolve(
+        needs,
+        interpreter,
+        kernel=kernel_requirements(interpreter.minor),
+        cache=store.locks,
+        upgrade=anew,
+        folder=source.folder,
+        progress=_progress(tell),
+        stop=stop,
+    )
+    for diagnostic in remarks(lock):
+        tell(Noted(diagnostic=diagnostic))
+    return Locked(needs, interpreter, lock, None)
+
+
+def _lock_of_file(
+    file: Path, source: Source, needs: Needs, options: EnvironmentOptions, store: Store, tell: Watch, stop: Stop
+) -> Locked:
+    """Return a lock that stands in a file, if it fits."""
+    lock = read_lock(file)
+    wanted, why = (options.python, "--python") if options.python else (lock.python, file.name)
+    interpreter = choose_interpreter(wanted, why, memory=_memory(store), stop=stop)
+    wrong = check(lock, needs, interpreter, place=file.name, source=source.path.name, options=_options_text(options))
+    if any(diagnostic.severity is Severity.ERROR for diagnostic in wrong):
+        raise InputError(*wrong)
     for diagnostic in remarks(lock):
         tell(Noted(diagnostic=diagnostic))
     return Locked(needs, interpreter, lock, file)
+
+
+def _memory(store: Store) -> Path:
+    return store.environments / "interpreters"
 
 
 def ignore(_event: Event) -> None:
