@@ -6,6 +6,7 @@ log.json         Kaggle's log
 working/         what the notebook wrote
 run.json         what ran, when, in which environment, on which inputs, and the report
 kanoe.lock       the environment's lock
+attempts/        the notebooks of attempts in other environments that are not the run's result
 events.jsonl     every event; everything else can be made from it
 """
 
@@ -17,7 +18,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,18 @@ from kanoe.base.diagnostics import Diagnostic, error, info, warning
 from kanoe.base.errors import ExitCode, InputError, UnavailableError
 from kanoe.base.files import replace_file
 from kanoe.base.journal import Journal, read_journal
-from kanoe.engine.events import Event, Noted, ProgramEnded, RunEnded, RunStarted, RunState, event_from_dict
+from kanoe.engine.events import (
+    AttemptChosen,
+    AttemptStarted,
+    Event,
+    Noted,
+    ProgramEnded,
+    RunEnded,
+    RunStarted,
+    RunState,
+    event_from_dict,
+    standing,
+)
 from kanoe.engine.report import Artifact, Report, ReportFold, iso_time
 from kanoe.ir.source import Source
 from kanoe.store.records import Records, RunRecord
@@ -43,7 +55,10 @@ FILES = (
     "events.jsonl",
     "kernel.log",
     "input",
+    "attempts",
 )
+# What an attempt leaves; the next one starts without.
+_OF_AN_ATTEMPT = ("notebook.ipynb", "working", "kanoe.lock", "kernel.log")
 _MOST_ARTIFACTS = 1000
 
 Watch = Callable[[Event], None]
@@ -119,6 +134,8 @@ class RunFolder:
         names = {cell.id: (f"cell {position}", position) for position, cell in enumerate(source.notebook.code_cells)}
         self._fold = ReportFold(names)
         self._state = RunState.FAILED
+        self._attempt = 0
+        self._documents: dict[int, ExecutedDocument] = {}
         self._write_facts(None)
         record = RunRecord(
             run, source.name, str(source.path), str(directory), str(RunState.RUNNING), self._started, None, os.getpid()
@@ -134,11 +151,42 @@ class RunFolder:
     def take(self, event: Event) -> None:
         """Take an event in: journal first, then everything that is made from it."""
         self._journal.append(event.as_dict())
+        if isinstance(event, AttemptStarted):
+            self._begin_attempt(event.attempt)
+        elif isinstance(event, AttemptChosen):
+            self._restore_attempt(event.attempt)
         self._fold.take(event)
         self._document.take(event)
         if isinstance(event, ProgramEnded):
             self._state = event.state
         self._watch(event)
+
+    def _begin_attempt(self, number: int) -> None:
+        if self._attempt:
+            self._set_aside()
+            self.working.mkdir()
+            self._document = ExecutedDocument(self._source.notebook, self.directory / "notebook.ipynb")
+        self._attempt = number
+
+    def _set_aside(self) -> None:
+        """Move what the attempt left to a folder of its own."""
+        self._document.write()
+        self._documents[self._attempt] = self._document
+        aside = self.directory / "attempts" / str(self._attempt)
+        aside.mkdir(parents=True)
+        self._move(self.directory, aside)
+
+    def _restore_attempt(self, number: int) -> None:
+        self._set_aside()
+        aside = self.directory / "attempts" / str(number)
+        self._move(aside, self.directory)
+        aside.rmdir()
+        self._attempt, self._document = number, self._documents[number]
+
+    def _move(self, source: Path, target: Path) -> None:
+        for name in _OF_AN_ATTEMPT:
+            with contextlib.suppress(FileNotFoundError):
+                (source / name).rename(target / name)
 
     def note(self, diagnostic: Diagnostic) -> None:
         """Take a diagnostic in."""
@@ -162,7 +210,9 @@ class RunFolder:
         self._document.write()
         if page:
             self._write_page()
-        replace_file(self.directory / "log.json", kaggle_log(self._events()))
+        replace_file(self.directory / "log.json", kaggle_log(standing(self._events)))
+        for aside in (self.directory / "attempts").glob("*/working"):
+            shutil.rmtree(aside, ignore_errors=True)
         if exit_code is ExitCode.INTERRUPTED:
             self._state = RunState.CANCELLED
         seconds = time.time() - self._started
@@ -179,7 +229,7 @@ class RunFolder:
         self._journal.close()
         self._records.end(self.run, str(RunState.FAILED), time.time() - self._started)
 
-    def _events(self) -> Any:
+    def _events(self) -> Iterator[Event]:
         for record in read_journal(self._journal.path):
             event = event_from_dict(record)
             if event is not None:

@@ -6,8 +6,9 @@ import sys
 from typing import Protocol, TextIO
 
 from kanoe.base.diagnostics import Severity
-from kanoe.cli.texts import diagnostic_lines, end_line, output_text
+from kanoe.cli.texts import attempt_lines, diagnostic_lines, end_line, output_text
 from kanoe.engine.events import (
+    AttemptStarted,
     Event,
     Noted,
     ProgramStarted,
@@ -64,6 +65,9 @@ class Lines:
                 self._line(f"kanoe run {event.run}")
             case StageChanged():
                 self._show_stage(event)
+            case AttemptStarted() if event.attempt > 1:
+                for line in attempt_lines(event):
+                    self._line(line)
             case ProgramStarted():
                 self._width = len(str(max(event.tasks - 1, 0)))
             case TaskStarted():

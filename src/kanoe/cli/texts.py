@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kanoe.base.diagnostics import Diagnostic
-from kanoe.engine.events import TaskEnded, TaskStarted, TaskState
+from kanoe.engine.events import AttemptStarted, TaskEnded, TaskStarted, TaskState
 from kanoe.engine.report import Report
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -45,6 +45,14 @@ def diagnostic_lines(diagnostic: Diagnostic) -> list[str]:
     if diagnostic.hint:
         lines.append(f"  → {diagnostic.hint}")
     return lines
+
+
+def attempt_lines(event: AttemptStarted) -> list[str]:
+    """Return the lines that part two attempts: why there is another, and in which environment."""
+    return [
+        f"try {event.attempt}: {event.text}",
+        *([f"  because {event.reason}"] if event.reason else []),
+    ]
 
 
 def end_line(event: TaskEnded, started: TaskStarted, width: int) -> str:

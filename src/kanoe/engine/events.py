@@ -7,7 +7,7 @@ The command line, the executed notebook, Kaggle's log, the records and the tests
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -90,6 +90,34 @@ class StageChanged(Event):
     text: str
     fraction: float | None = None
     done: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted(Event):
+    """The program is about to run in one of several environments that may be tried; what an earlier attempt came to no longer counts.
+
+    Args:
+        attempt: 1 for the first.
+        text: which environment this is, for people; empty for the first.
+        reason: why the earlier attempt was not the last, or `None`.
+    """
+
+    kind: ClassVar[str] = "attempt-started"
+    attempt: int
+    text: str = ""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptChosen(Event):
+    """No attempt succeeded, and an earlier one came further than the last: what it came to is the run's.
+
+    Args:
+        attempt: its number.
+    """
+
+    kind: ClassVar[str] = "attempt-chosen"
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +269,8 @@ _KINDS: dict[str, type[Event]] = {
     for kind in (
         RunStarted,
         StageChanged,
+        AttemptStarted,
+        AttemptChosen,
         ProgramStarted,
         TaskStarted,
         SessionStarted,
@@ -257,3 +287,24 @@ def event_from_dict(record: Mapping[str, Any]) -> Event | None:
     """Rebuild an event from a line of `events.jsonl`; `None` for a kind that a newer Kanoe wrote."""
     kind = _KINDS.get(record.get("event", ""))
     return kind.from_dict(record) if kind else None
+
+
+def standing(read: Callable[[], Iterable[Event]]) -> Iterator[Event]:
+    """Yield the events that count: those outside attempts, and those of the attempt that is the run's.
+
+    Args:
+        read: returns the events from the first one; called twice, since only the last of them says which attempt that is.
+    """
+    chosen = 0
+    for event in read():
+        if isinstance(event, AttemptStarted | AttemptChosen):
+            chosen = event.attempt
+    attempt = chosen
+    begun = False
+    for event in read():
+        if isinstance(event, AttemptStarted):
+            attempt, begun = event.attempt, True
+        elif isinstance(event, AttemptChosen):
+            attempt = event.attempt
+        if attempt == chosen or not begun or isinstance(event, RunEnded):
+            yield event

@@ -9,7 +9,18 @@ from typing import Any
 
 from kanoe.base.diagnostics import Diagnostic, Severity
 from kanoe.base.errors import ExitCode
-from kanoe.engine.events import Event, Noted, RunEnded, RunStarted, RunState, TaskEnded, TaskStarted, TaskState
+from kanoe.engine.events import (
+    AttemptChosen,
+    AttemptStarted,
+    Event,
+    Noted,
+    RunEnded,
+    RunStarted,
+    RunState,
+    TaskEnded,
+    TaskStarted,
+    TaskState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,16 @@ def iso_time(moment: float | None) -> str | None:
     )
 
 
+@dataclass
+class _Attempt:
+    """What has come of one attempt; number 0 stands for what came before the first."""
+
+    number: int = 0
+    starts: dict[str, TaskStarted] = field(default_factory=dict)
+    ends: dict[str, TaskEnded] = field(default_factory=dict)
+    diagnostics: dict[Diagnostic, None] = field(default_factory=dict)
+
+
 class ReportFold:
     """Builds a report from events as they come.
 
@@ -121,9 +142,9 @@ class ReportFold:
 
     def __init__(self, names: Mapping[str, tuple[str, int]]) -> None:
         self._names = names
-        self._starts: dict[str, TaskStarted] = {}
-        self._ends: dict[str, TaskEnded] = {}
-        self._diagnostics: dict[Diagnostic, None] = {}
+        self._common: dict[Diagnostic, None] = {}
+        self._now = _Attempt()
+        self._earlier: dict[int, _Attempt] = {}
         self._run: RunStarted | None = None
         self._end: RunEnded | None = None
 
@@ -131,11 +152,16 @@ class ReportFold:
         """Take an event in."""
         match event:
             case TaskStarted():
-                self._starts[event.task] = event
+                self._now.starts[event.task] = event
             case TaskEnded():
-                self._ends[event.task] = event
+                self._now.ends[event.task] = event
             case Noted():
-                self._diagnostics[event.diagnostic] = None
+                self._now.diagnostics[event.diagnostic] = None
+            case AttemptStarted():
+                self._begin_attempt(event.attempt)
+            case AttemptChosen():
+                self._earlier[self._now.number] = self._now
+                self._now = self._earlier[event.attempt]
             case RunStarted():
                 self._run = event
             case RunEnded():
@@ -150,15 +176,23 @@ class ReportFold:
             state=self._end.state if self._end else RunState.RUNNING,
             directory=self._run.directory if self._run else None,
             seconds=self._end.seconds if self._end else 0.0,
-            tasks=tuple(self._task(task) for task in self._names if task in self._ends),
+            tasks=tuple(self._task(task) for task in self._names if task in self._now.ends),
             artifacts=tuple(artifacts),
-            diagnostics=tuple(self._diagnostics),
+            diagnostics=tuple({**self._common, **self._now.diagnostics}),
             exit_code=exit_code,
         )
 
+    def _begin_attempt(self, number: int) -> None:
+        """Set aside what the attempt before came to; what was noted before the first counts for all."""
+        if self._now.number:
+            self._earlier[self._now.number] = self._now
+        else:
+            self._common |= self._now.diagnostics
+        self._now = _Attempt(number)
+
     def _task(self, task: str) -> TaskReport:
         name, cell = self._names[task]
-        started, ended = self._starts.get(task), self._ends[task]
+        started, ended = self._now.starts.get(task), self._now.ends[task]
         return TaskReport(
             name=name,
             state=ended.state,

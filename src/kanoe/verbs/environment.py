@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kanoe.base.diagnostics import Severity, error
+from kanoe.base.diagnostics import Diagnostic, Severity, error
 from kanoe.base.errors import InputError
 from kanoe.base.files import replace_file
 from kanoe.base.stop import Stop
@@ -66,12 +66,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A source's lock: what it was made from, and the file it came from, if any."""
+    """A source's lock: what it was made from, the file it came from, if any, and what a user should know of it."""
 
     needs: Needs
     interpreter: Interpreter
     lock: Lock
     file: Path | None
+    notes: tuple[Diagnostic, ...] = ()
 
 
 def ready_environment(source: Source, options: EnvironmentOptions, store: Store, tell: Watch, stop: Stop) -> Ready:
@@ -89,7 +90,9 @@ def ready_environment(source: Source, options: EnvironmentOptions, store: Store,
         UnavailableError: an interpreter, `uv` or the registry is not there.
         CancelledError: `stop` was requested.
     """
-    return build(source, lock_source(source, options, store, tell, stop), store, tell, stop)
+    locked = lock_source(source, options, store, tell, stop)
+    tell_notes(locked, tell)
+    return build(source, locked, store, tell, stop)
 
 
 def build(source: Source, locked: Locked, store: Store, tell: Watch, stop: Stop) -> Ready:
@@ -132,7 +135,7 @@ def lock_source(
         source: what needs it.
         options: where it comes from.
         store: where resolutions are kept.
-        tell: takes events.
+        tell: takes events: progress, and remarks of reading the source; those of the lock are its `notes`.
         stop: ends the work.
         anew: resolve again, whatever stands beside the source or is remembered.
 
@@ -146,8 +149,14 @@ def lock_source(
         tell(Noted(diagnostic=diagnostic))
     file = None if anew else find_lock(source.folder, source.name, options.lock)
     if file is not None:
-        return _lock_of_file(file, source, needs, options, store, tell, stop)
+        return _lock_of_file(file, source, needs, options, store, stop)
     return lock_needs(source, needs, store, tell, stop, anew=anew)
+
+
+def tell_notes(locked: Locked, tell: Watch) -> None:
+    """Tell what a user should know of a lock."""
+    for diagnostic in locked.notes:
+        tell(Noted(diagnostic=diagnostic))
 
 
 def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: Stop, *, anew: bool = False) -> Locked:
@@ -163,13 +172,11 @@ def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: St
         progress=_progress(tell),
         stop=stop,
     )
-    for diagnostic in remarks(lock):
-        tell(Noted(diagnostic=diagnostic))
-    return Locked(needs, interpreter, lock, None)
+    return Locked(needs, interpreter, lock, None, remarks(lock))
 
 
 def _lock_of_file(
-    file: Path, source: Source, needs: Needs, options: EnvironmentOptions, store: Store, tell: Watch, stop: Stop
+    file: Path, source: Source, needs: Needs, options: EnvironmentOptions, store: Store, stop: Stop
 ) -> Locked:
     """Return a lock that stands in a file, if it fits."""
     lock = read_lock(file)
@@ -178,9 +185,7 @@ def _lock_of_file(
     wrong = check(lock, needs, interpreter, place=file.name, source=source.path.name, options=_options_text(options))
     if any(diagnostic.severity is Severity.ERROR for diagnostic in wrong):
         raise InputError(*wrong)
-    for diagnostic in remarks(lock):
-        tell(Noted(diagnostic=diagnostic))
-    return Locked(needs, interpreter, lock, file)
+    return Locked(needs, interpreter, lock, file, remarks(lock))
 
 
 def _memory(store: Store) -> Path:
@@ -208,6 +213,7 @@ def write_lock(
     """
     source = read_source(reference)
     locked = lock_source(source, options, open_store(), watch, stop or Stop(), anew=True)
+    tell_notes(locked, watch)
     path = (output or source.folder / f"{source.name}.lock").expanduser().absolute()
     try:
         replace_file(path, dumps(locked.lock, source.path.name).encode())
@@ -288,7 +294,9 @@ def show_environment(
         CancelledError: `stop` was requested.
     """
     source = read_source(reference)
-    return ShownEnvironment(source, lock_source(source, options, open_store(), watch, stop or Stop()))
+    locked = lock_source(source, options, open_store(), watch, stop or Stop())
+    tell_notes(locked, watch)
+    return ShownEnvironment(source, locked)
 
 
 def _options_text(options: EnvironmentOptions) -> str:

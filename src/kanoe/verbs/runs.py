@@ -15,7 +15,7 @@ from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError
 from kanoe.base.journal import read_journal
 from kanoe.base.processes import process_alive
-from kanoe.engine.events import Event, RunState, TaskMessage, event_from_dict
+from kanoe.engine.events import Event, RunState, TaskMessage, event_from_dict, standing
 from kanoe.engine.report import iso_time
 from kanoe.store.home import open_store
 from kanoe.store.records import Records, RunRecord
@@ -101,13 +101,15 @@ def read_logs(reference: str = "last", *, follow: bool = False, as_json: bool = 
     if not path.exists():
         raise InputError(_gone(record))
     if as_json:
-        for chunk in kaggle_log(_events(path)):
+        for chunk in kaggle_log(standing(lambda: _events(path))):
             yield chunk.decode()
         return
     shown = 0
     while True:
         ended = _listed(_records().find(record.id)).state != RunState.RUNNING
-        for position, event in enumerate(_events(path)):
+        # Who follows sees every attempt as it goes; who looks back sees the one that counts.
+        events = _events(path) if follow else standing(lambda: _events(path))
+        for position, event in enumerate(events):
             if position >= shown:
                 yield _text(event)
                 shown = position + 1

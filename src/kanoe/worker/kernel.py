@@ -11,7 +11,6 @@ The process is told what to do by one JSON file:
 import atexit
 import ctypes
 import faulthandler
-import json
 import os
 import signal
 import sys
@@ -19,10 +18,8 @@ import sys
 _SET_PDEATHSIG = 1  # prctl(2)
 
 
-def main():
+def main(configuration):
     """Run the kernel until it is told to shut down."""
-    with open(sys.argv[1]) as file:
-        configuration = json.load(file)
     log = os.open(configuration["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
