@@ -29,7 +29,7 @@ from kanoe.cli.main import app
 from kanoe.engine import events, report
 from kanoe.environments import lock, lock_file, needs
 from kanoe.store.home import Store
-from kanoe.verbs import environment, runs, store
+from kanoe.verbs import doctor, env_diff, environment, runs, store
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -235,6 +235,7 @@ def python_page() -> str:
     public = sorted(set(kanoe.__all__) - {"__version__"}, key=lambda name: (name[0].isupper(), name))
     parts += [thing_section(f"kanoe.{name}", getattr(kanoe, name)) for name in public]
     inner = [report.TaskReport, report.Artifact, runs.Listed, runs.Shown, environment.ShownEnvironment, store.StoreSize]
+    inner += [doctor.Checkup, doctor.Finding, env_diff.EnvironmentDifference, env_diff.Change]
     inner += [events.RunState, events.TaskState, diagnostics.Severity, ExitCode]
     parts += [thing_section(f"{one.__module__}.{one.__name__}", one) for one in inner]
     return "\n".join(parts)

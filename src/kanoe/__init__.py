@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from kanoe.base.errors import InputError, KanoeError, UnavailableError
     from kanoe.base.stop import Stop
     from kanoe.engine.report import Report
+    from kanoe.verbs.doctor import DoctorOptions
+    from kanoe.verbs.doctor import check_source as doctor
+    from kanoe.verbs.env_diff import diff_environments as env_diff
     from kanoe.verbs.environment import EnvironmentOptions
     from kanoe.verbs.environment import show_environment as env_show
     from kanoe.verbs.environment import write_lock as env_lock
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Diagnostic",
+    "DoctorOptions",
     "EnvironmentOptions",
     "InputError",
     "KanoeError",
@@ -42,6 +46,8 @@ __all__ = [
     "Stop",
     "UnavailableError",
     "__version__",
+    "doctor",
+    "env_diff",
     "env_lock",
     "env_show",
     "fetch",
@@ -56,6 +62,7 @@ __all__ = [
 # Imported when first asked for: `import kanoe` and the command line's start stay cheap.
 _HOMES = {
     "Diagnostic": "kanoe.base.diagnostics:Diagnostic",
+    "DoctorOptions": "kanoe.verbs.doctor:DoctorOptions",
     "EnvironmentOptions": "kanoe.verbs.environment:EnvironmentOptions",
     "InputError": "kanoe.base.errors:InputError",
     "KanoeError": "kanoe.base.errors:KanoeError",
@@ -64,6 +71,8 @@ _HOMES = {
     "RunOptions": "kanoe.verbs.run:RunOptions",
     "Stop": "kanoe.base.stop:Stop",
     "UnavailableError": "kanoe.base.errors:UnavailableError",
+    "doctor": "kanoe.verbs.doctor:check_source",
+    "env_diff": "kanoe.verbs.env_diff:diff_environments",
     "env_lock": "kanoe.verbs.environment:write_lock",
     "env_show": "kanoe.verbs.environment:show_environment",
     "fetch": "kanoe.verbs.runs:fetch_run",

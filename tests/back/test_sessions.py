@@ -244,6 +244,18 @@ def test_a_stop_is_heard_while_the_kernel_starts(tmp_path: Path) -> None:
     runner.close()
 
 
+def test_a_stop_before_the_cell_has_begun_is_not_lost(tmp_path: Path) -> None:
+    runner = SessionRunner(session_plan(tmp_path))
+    task = Task("t", "cell 0", 0, "import time; time.sleep(600)")
+    runner.start(task)
+    runner.stop(task)
+    ended: list[TaskEnded] = []
+    while not ended:
+        ended = ends(list(runner.wait()))
+    runner.close()
+    assert ended[0].details["error"]["ename"] == "KeyboardInterrupt"
+
+
 def test_memory_and_cpu_are_seen(tmp_path: Path) -> None:
     executed = execute(["b = bytearray(300_000_000)", "s = sum(range(80_000_000))"], tmp_path)
     first, second = ends(executed.events)

@@ -21,5 +21,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("UV_NO_CONFIG", "1")
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
     server.add("pip", "25.0")
+    server.add("setuptools", "75.0")
     yield server
     server.close()

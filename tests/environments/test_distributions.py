@@ -18,7 +18,7 @@ from kanoe.environments.needs import Needs
 from kanoe.ir.code import parse_cell
 from kanoe.ir.source import KernelMetadata
 
-PAIRS = ("aliases", "nowhere", "renamed", "conda", "uses", "kernel")
+PAIRS = ("aliases", "sources", "spacy_models", "nltk_data", "nltk_wheels", "side_data", "programs", "program_uses", "program_wheels", "nowhere", "renamed", "conda", "uses", "kernel")
 LISTS = ("same", "standard")
 
 # --- the tables -------------------------------------------------------------------------------------------------------
@@ -101,7 +101,9 @@ PROVIDERS = {
     "StringIO": "none", "ConfigParser": "none", "Tkinter": "none", "tomllib": "none", "__future__": "none", "_pickle": "none",
     "kaggle_secrets": "none", "kaggle_datasets": "none", "kaggle_web_client": "none", "google.colab": "none", "google.colab.drive": "none",
     "IPython.display": "none", "ipykernel": "none", "google": "none", "google.cloud": "none", "kaggle.competitions.nflrush": "none",
-    "riiideducation": "none", "learntools.core": "nowhere", "utils": "nowhere", "detectron2": "nowhere", "en_core_web_sm": "nowhere",
+    "riiideducation": "none", "learntools.core": "source learntools", "utils": "nowhere",
+    "detectron2": "source detectron2", "mrcnn.model": "source mask-rcnn", "object_detection": "nowhere object-detection",
+    "en_core_web_sm": "source en-core-web-sm", "de_core_news_md": "source de-core-news-md", "en_core": "guessed en-core",
 }  # fmt: skip
 
 
@@ -169,7 +171,11 @@ CELLS: dict[tuple[str, ...], list[str]] = {
         "its-name @ git+https://github.com/matterport/Mask_RCNN.git"
     ],
     ("!pip install utils\nimport utils",): ["utils"],
-    ("from learntools.core import binder",): [],
+    ("from learntools.core import binder",): ["learntools @ git+https://github.com/Kaggle/learntools"],
+    ("try:\n    import clip\nexcept ImportError:\n    clip = None",): ["clip @ git+https://github.com/openai/CLIP?"],
+    ("import en_core_web_sm",): [
+        "en-core-web-sm @ https://github.com/explosion/spacy-models/releases/download/en_core_web_sm"
+    ],
     ("import utils, helpers",): [],
     ("import é",): [],
     ("sys.path.append('../input/x')\nimport some_thing",): ["some-thing?~"],
@@ -284,11 +290,11 @@ def test_attached_utility_scripts(tmp_path: Path) -> None:
 
 
 REMARKS = {
-    "import learntools": (
+    "import object_detection": (
         "warning",
         "distribution-unknown",
         "nb.ipynb cell 1 line 2",
-        "--with 'learntools @ git+https://",
+        "put its folder `object_detection`",
     ),
     "import utils": ("warning", "distribution-unknown", "nb.ipynb cell 1 line 2", "utils.py"),
     "import é": ("info", "distribution-unproven", "nb.ipynb cell 1 line 2", "--with"),

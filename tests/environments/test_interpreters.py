@@ -16,6 +16,7 @@ from kanoe.environments import interpreters
 from kanoe.environments.interpreters import (
     Interpreter,
     choose_interpreter,
+    choose_near,
     find_interpreters,
     own_interpreter,
     python_fits,
@@ -250,3 +251,43 @@ def test_real_interpreters_are_what_they_say(minor: int, tmp_path_factory: pytes
         assert (one.prefix / "lib" / f"python3.{minor}" / "os.py").exists() or one.prefix == Path("/usr")
     if not found:
         pytest.skip(f"there is no Python 3.{minor}")
+
+
+# --- a Python that is only a wish -------------------------------------------------------------------------------------
+
+
+def standing(monkeypatch: pytest.MonkeyPatch, *versions: str) -> None:
+    found = tuple(Interpreter(Path(f"/py/{version}/bin/python"), version, Path(f"/py/{version}")) for version in versions)
+    monkeypatch.setattr(interpreters, "find_interpreters", lambda memory=None: found)
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "taken"),
+    [
+        (("3.11.7", "3.6.15", "3.7.16"), "3.6", "3.6.15"),
+        (("3.11.7", "3.6.9", "3.6.15"), "3.6", "3.6.15"),
+        (("3.11.7", "3.8.18", "3.7.16"), "3.6", "3.7.16"),  # the nearest newer one
+        (("3.8.18", "3.6.15"), "3.7", "3.8.18"),
+        (("3.8.18", "3.6.15"), "3.10", "3.8.18"),  # nothing newer: the nearest older one
+        (("3.11.7",), "3.5", "3.11.7"),
+        (("3.12.0b1", "3.11.7"), "3.12", "3.11.7"),  # no release
+    ],
+)
+def test_the_nearest_is_taken_and_said(
+    there: tuple[str, ...], wanted: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing(monkeypatch, *there)
+    interpreter, remark = choose_near(wanted)
+    assert interpreter.version == taken
+    assert (remark is None) == taken.startswith(f"{wanted}.")
+    if remark is not None:
+        assert remark.code == "python-near"
+        assert f"Python {wanted}" in remark.message
+        assert taken in remark.message
+
+
+def test_no_wish_takes_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_near(None) == (own_interpreter(), None)
+    standing(monkeypatch)
+    assert choose_near("3.6") == (own_interpreter(), None)

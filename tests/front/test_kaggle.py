@@ -93,6 +93,7 @@ def test_a_template_says_nothing(tmp_path):
         ("docker_image", "", None),
         ("competition_sources", [], ()),
         ("competition_sources", ["titanic/"], ("titanic",)),
+        ("dataset_sources", [""], ()),
         ("model_sources", ["a/b/c/d"], ("a/b/c/d",)),
     ],
 )
@@ -114,7 +115,7 @@ def test_forms_of_a_value(tmp_path, key, value, expected):
         ("competition_sources", "titanic", 'a list such as ["titanic"]'),
         ("competition_sources", ["a/b"], "a list such as"),
         ("competition_sources", [".."], "a list such as"),
-        ("competition_sources", [""], "a list such as"),
+        ("competition_sources", ["/"], "a list such as"),
         ("dataset_sources", ["slug"], 'a list such as ["owner/slug"]'),
         ("dataset_sources", ["../../etc"], "a list such as"),
         ("dataset_sources", [{"a": 1}], "a list such as"),

@@ -104,6 +104,10 @@ class ExecutedDocument:
         if self._stale and self._spent * _SHARE <= time.perf_counter() - self._started:
             self.write()
 
+    def outputs(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what each code cell shows, by its id; text may stand in pieces."""
+        return {task: state.outputs for task, state in self._by_task.items()}
+
     def write(self) -> None:
         """Write the file now if anything changed.
 

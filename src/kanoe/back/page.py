@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 from jinja2 import DictLoader
 from nbconvert import HTMLExporter
 
 from kanoe.base.files import replace_file
+
+if TYPE_CHECKING:
+    from kanoe.back.reproduction.verdicts import Reproduction
 
 # Text beyond this many characters of one output is cut out of the page; the notebook and the log hold everything.
 _LARGEST_TEXT = 1_000_000
@@ -22,11 +25,29 @@ _TEMPLATE = """
 {%- block html_head_js_requirejs -%}{%- if resources.kanoe.scripts -%}{{ super() }}{%- endif -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- if resources.kanoe.formulas -%}{{ super() }}{%- endif -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- if resources.kanoe.diagrams -%}{{ super() }}{%- endif -%}{%- endblock -%}
+{%- block extra_css -%}{{ super() }}{%- if resources.kanoe.reproduced -%}<style>
+.kanoe-reproduced { font: 13px/1.5 system-ui, sans-serif; margin: 2px 0 8px; padding: 1px 10px; border-left: 4px solid #888; color: #666; }
+.kanoe-exact, .kanoe-within { border-color: #2e8b57; }
+.kanoe-different { border-color: #c62828; color: #c62828; }
+.kanoe-summary { font-size: 15px; margin: 12px 0; padding: 6px 12px; }
+</style>{%- endif -%}{%- endblock -%}
+{%- block body_header -%}{{ super() }}{%- if resources.kanoe.reproduced -%}
+<div class="kanoe-reproduced kanoe-summary kanoe-{{ resources.kanoe.reproduced_as }}">{{ resources.kanoe.reproduced | e }}</div>
+{%- endif -%}{%- endblock -%}
+{%- block codecell -%}{{ super() }}{%- if cell.metadata.kanoe_reproduced -%}
+<div class="kanoe-reproduced kanoe-{{ cell.metadata.kanoe_reproduced.outcome }}">{{ cell.metadata.kanoe_reproduced.words | e }}</div>
+{%- endif -%}{%- endblock -%}
 """
 
 
-def write_page(notebook: Path, page: Path, title: str) -> bool:
+def write_page(notebook: Path, page: Path, title: str, reproduction: Reproduction | None = None) -> bool:
     """Write the page of an executed notebook.
+
+    Args:
+        notebook: the executed notebook's file.
+        page: where the page goes.
+        title: what it is called.
+        reproduction: how its outputs compare with the author's, to be shown at its top and below each cell.
 
     Returns:
         whether large outputs were cut.
@@ -44,9 +65,24 @@ def write_page(notebook: Path, page: Path, title: str) -> bool:
     document.metadata.setdefault("language_info", {})["pygments_lexer"] = "python3"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        html, _ = exporter.from_notebook_node(document, resources={"kanoe": _needed_scripts(document)})
+        needed = _needed_scripts(document) | _reproduced(document, reproduction)
+        html, _ = exporter.from_notebook_node(document, resources={"kanoe": needed})
     replace_file(page, html.encode("utf-8", "xmlcharrefreplace"))
     return cut
+
+
+def _reproduced(document: Any, reproduction: Reproduction | None) -> dict[str, Any]:
+    """Give each compared cell the words of its badge; returns those of the whole page."""
+    if reproduction is None:
+        return {}
+    cells = [cell for cell in document.cells if cell.cell_type == "code"]
+    for entry in reproduction.cells:
+        if entry.verdict.outcome is not None:
+            cells[entry.cell].metadata["kanoe_reproduced"] = {
+                "outcome": str(entry.verdict.outcome),
+                "words": entry.verdict.words(reproduction.tolerance),
+            }
+    return {"reproduced": reproduction.line(), "reproduced_as": str(reproduction.outcome or "incomparable")}
 
 
 def _needed_scripts(document: Any) -> dict[str, bool]:

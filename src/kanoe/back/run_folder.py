@@ -18,9 +18,11 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kanoe.back.document import ExecutedDocument
 from kanoe.back.kaggle_log import kaggle_log
@@ -43,6 +45,9 @@ from kanoe.engine.events import (
 from kanoe.engine.report import Artifact, Report, ReportFold, iso_time
 from kanoe.ir.source import Source
 from kanoe.store.records import Records, RunRecord
+
+if TYPE_CHECKING:
+    from kanoe.back.reproduction.verdicts import Reproduction
 
 # What a run's folder holds; `--output` takes a folder that holds only such names for an earlier run's.
 FILES = (
@@ -200,16 +205,18 @@ class RunFolder:
         """Do what was put off: called while a cell runs and says nothing."""
         self._document.write_if_due()
 
-    def finish(self, exit_code: ExitCode | None, *, page: bool) -> Report:
+    def finish(self, exit_code: ExitCode | None, *, page: bool, reproduce: bool = False) -> Report:
         """Write everything that a run leaves and return its report.
 
         Args:
             exit_code: why the run never came to its program; `None` where it did.
             page: whether to make the HTML page.
+            reproduce: whether outputs that differ from the author's make the run fail.
         """
         self._document.write()
+        reproduction = self._compare(demanded=reproduce) if exit_code is None else None
         if page:
-            self._write_page()
+            self._write_page(reproduction)
         replace_file(self.directory / "log.json", kaggle_log(standing(self._events)))
         for aside in (self.directory / "attempts").glob("*/working"):
             shutil.rmtree(aside, ignore_errors=True)
@@ -219,6 +226,7 @@ class RunFolder:
         self.take(RunEnded(state=self._state, seconds=seconds))
         codes = {RunState.SUCCEEDED: ExitCode.SUCCEEDED, RunState.CANCELLED: ExitCode.INTERRUPTED}
         report = self._fold.report(self._artifacts(), exit_code or codes.get(self._state, ExitCode.FAILED))
+        report = replace(report, reproduction=reproduction.as_dict() if reproduction else None)
         self._write_facts(report)
         self._journal.close()
         self._records.end(self.run, str(self._state), seconds)
@@ -235,11 +243,42 @@ class RunFolder:
             if event is not None:
                 yield event
 
-    def _write_page(self) -> None:
+    def _compare(self, *, demanded: bool) -> Reproduction | None:
+        """Compare the outputs with the author's, where the file carries any and the run came to its end."""
+        if not self._source.notebook.has_outputs or self._state not in (RunState.SUCCEEDED, RunState.FAILED):
+            return None
+        from kanoe.back.reproduction.notebooks import compare_notebook, explain_differences  # noqa: PLC0415 - not all need it
+
+        cells = self._source.notebook.code_cells
+        states = {cells[position].id: task.state for task in self._fold.report().tasks for position in task.cells}
+        try:
+            reproduction = compare_notebook(
+                self._source.notebook,
+                self._document.outputs(),
+                states,
+                day=date.fromtimestamp(self._started),
+                parameters=tuple(self.facts.get("parameters") or ()),
+            )
+        except Exception as cause:
+            said = f"the outputs could not be compared with the author's: {type(cause).__name__}: {cause}"
+            self._fail_with([(error if demanded else warning)("comparison-failed", said)], demanded=demanded)
+            return None
+        if demanded and self._state is RunState.SUCCEEDED:
+            self._fail_with(explain_differences(reproduction, self._source.path.name), demanded=True)
+        return reproduction
+
+    def _fail_with(self, diagnostics: Sequence[Diagnostic], *, demanded: bool) -> None:
+        for diagnostic in diagnostics:
+            self.note(diagnostic)
+        if diagnostics and demanded:
+            self._state = RunState.FAILED
+
+    def _write_page(self, reproduction: Reproduction | None) -> None:
         from kanoe.back.page import write_page  # noqa: PLC0415 - nbconvert costs more than a small run
 
+        notebook, page = self.directory / "notebook.ipynb", self.directory / "notebook.html"
         try:
-            cut = write_page(self.directory / "notebook.ipynb", self.directory / "notebook.html", self._source.name)
+            cut = write_page(notebook, page, self._source.name, reproduction)
         except Exception as cause:
             self.note(warning("page-failed", f"the HTML page could not be made: {type(cause).__name__}: {cause}"))
             return

@@ -76,6 +76,8 @@ class _Running:
     started: float
     reply: dict[str, Any] | None = None
     idle: bool = False
+    begun: bool = False
+    stopped: bool = False
     dates: dict[str, str] = field(default_factory=dict)
     error: dict[str, Any] | None = None
 
@@ -146,7 +148,15 @@ class SessionRunner:
     def stop(self, task: Task) -> None:
         """Interrupt the cell as the stop button of Jupyter does."""
         self._stopped = True
-        if self._process is not None and self._running is not None and self._running.task is task:
+        running = self._running
+        if running is not None and running.task is task:
+            running.stopped = True
+            if running.begun:
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Interrupt what the kernel runs; before it runs anything, it is deaf."""
+        if self._process is not None:
             self._process.interrupt()
 
     def close(self) -> None:
@@ -247,6 +257,9 @@ class SessionRunner:
             running.idle = running.idle or state == "idle"
         elif message.kind == "execute_input":
             running.dates["iopub.execute_input"] = message.date
+            running.begun = True
+            if running.stopped:
+                self._interrupt()
         elif message.kind == "error":
             running.error = message.content
 

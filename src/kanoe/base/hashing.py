@@ -31,3 +31,8 @@ def hash_file(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def md5_of(data: bytes) -> str:
+    """Return the MD5 (32 hexadecimal digits) of bytes, for comparison with what others publish; never a proof of origin."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -6,7 +6,7 @@ import sys
 from typing import Protocol, TextIO
 
 from kanoe.base.diagnostics import Severity
-from kanoe.cli.texts import attempt_lines, diagnostic_lines, end_line, output_text
+from kanoe.cli.texts import diagnostic_lines, end_line, event_lines, output_text
 from kanoe.engine.events import (
     AttemptStarted,
     Event,
@@ -61,13 +61,11 @@ class Lines:
     def show(self, event: Event) -> None:
         """Show an event."""
         match event:
-            case RunStarted():
-                self._line(f"kanoe run {event.run}")
+            case RunStarted() | AttemptStarted() | Noted():
+                for line in event_lines(event):
+                    self._line(line)
             case StageChanged():
                 self._show_stage(event)
-            case AttemptStarted() if event.attempt > 1:
-                for line in attempt_lines(event):
-                    self._line(line)
             case ProgramStarted():
                 self._width = len(str(max(event.tasks - 1, 0)))
             case TaskStarted():
@@ -76,9 +74,6 @@ class Lines:
                 self._show_output(event)
             case TaskEnded():
                 self._show_end(event)
-            case Noted():
-                for line in diagnostic_lines(event.diagnostic):
-                    self._line(line)
             case RunEnded():
                 self._out.flush()
             case _:

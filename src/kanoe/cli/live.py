@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from kanoe.base.diagnostics import Severity
-from kanoe.cli.texts import attempt_lines, diagnostic_lines, end_line, seconds_text
+from kanoe.cli.texts import diagnostic_lines, end_line, event_lines, seconds_text
 from kanoe.engine.events import (
     AttemptStarted,
     Event,
@@ -62,12 +62,11 @@ class Live:
     def show(self, event: Event) -> None:
         """Show an event."""
         match event:
-            case RunStarted():
-                self._console.print(Text(f"kanoe run {event.run}", style="bold"))
+            case RunStarted() | AttemptStarted():
+                for line in event_lines(event):
+                    self._console.print(Text(line, style="bold"))
             case StageChanged():
                 self._show_stage(event)
-            case AttemptStarted() if event.attempt > 1:
-                self._console.print(Text("\n".join(attempt_lines(event)), style="cyan"))
             case ProgramStarted():
                 self._total = event.tasks
                 self._width = len(str(max(event.tasks - 1, 0)))

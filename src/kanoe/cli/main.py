@@ -127,6 +127,16 @@ def run_command(
     ] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on after a cell that fails.")] = False,
     html: Annotated[bool, typer.Option("--html/--no-html", help="Make the HTML page.")] = True,
+    reproduce: Annotated[
+        bool, typer.Option("--reproduce", help="Fail where outputs differ from those that the notebook carries.")
+    ] = False,
+    revive: Annotated[
+        bool | None,
+        typer.Option(
+            "--revive/--no-revive",
+            help="Try other environments where libraries of another age fail (on where the day is inferred).",
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Show what the notebook prints, as it comes.")
     ] = False,
@@ -162,6 +172,8 @@ def run_command(
             cell_timeout=_seconds("--cell-timeout", cell_timeout),
             keep_going=keep_going,
             html=html,
+            reproduce=reproduce,
+            revive=revive,
         )
         with _watching(quiet=quiet, verbose=verbose) as (display, stop):
             report = module.run(source, options, watch=display.show, stop=stop)
@@ -310,6 +322,60 @@ def env_show_command(
             _echo_lines(shown.lines())
 
 
+@env_app.command("diff")
+def env_diff_command(
+    before: Annotated[str, typer.Argument(help="A source, a lock file, or a run.", metavar="A")],
+    after: Annotated[str, typer.Argument(help="The other one.", metavar="B")],
+    json_: Json = False,
+) -> None:
+    """Show what differs between two environments: Python, day, versions.
+
+    Each is a notebook or script, a lock file, or a run (its name, its beginning, or `last`).
+    """
+    with _reporting(json_):
+        module = verb("env_diff")
+        with _watching(quiet=json_) as (display, stop):
+            found = module.diff_environments(before, after, watch=display.show, stop=stop)
+        if json_:
+            _print_json(found.as_dict())
+        else:
+            _echo_lines(found.lines())
+
+
+@app.command("doctor")
+def doctor_command(
+    source: SourceArgument,
+    input: Input = None,
+    as_of: AsOf = None,
+    python: Python = None,
+    with_: With = None,
+    lock: Lock = None,
+    internet: Internet = None,
+    json_: Json = False,
+) -> None:
+    """Check everything of a notebook without running it: cells, data, environment, programs, what it expects of its place.
+
+    The exit code is 0 where a run can start, else the one that it would end with.
+    """
+    with _reporting(json_):
+        module = verb("doctor")
+        options = module.DoctorOptions(
+            inputs=tuple(input or ()),
+            as_of=as_of,
+            python=python,
+            with_packages=tuple(with_ or ()),
+            lock=lock,
+            internet=internet,
+        )
+        with _watching(quiet=json_) as (display, stop):
+            checkup = module.check_source(source, options, watch=display.show, stop=stop)
+        if json_:
+            _print_json(checkup.as_dict())
+        else:
+            _echo_lines(importlib.import_module("kanoe.cli.texts").checkup_lines(checkup))
+    raise typer.Exit(checkup.exit_code)
+
+
 @store_app.command("size")
 def store_size_command(json_: Json = False) -> None:
     """Show what the store holds and how much disk it takes."""
@@ -454,6 +520,7 @@ def _show_failure(diagnostics: tuple[Diagnostic, ...], code: ExitCode, as_json: 
                 "outputs": {},
                 "artifacts": [],
                 "diagnostics": [diagnostic.as_dict() for diagnostic in diagnostics],
+                "reproduction": None,
             }
         )
 

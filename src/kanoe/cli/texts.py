@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kanoe.base.diagnostics import Diagnostic
-from kanoe.engine.events import AttemptStarted, TaskEnded, TaskStarted, TaskState
+from kanoe.engine.events import AttemptStarted, Noted, RunStarted, TaskEnded, TaskStarted, TaskState
 from kanoe.engine.report import Report
+
+if TYPE_CHECKING:
+    from kanoe.verbs.doctor import Checkup
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -47,12 +50,17 @@ def diagnostic_lines(diagnostic: Diagnostic) -> list[str]:
     return lines
 
 
-def attempt_lines(event: AttemptStarted) -> list[str]:
-    """Return the lines that part two attempts: why there is another, and in which environment."""
-    return [
-        f"try {event.attempt}: {event.text}",
-        *([f"  because {event.reason}"] if event.reason else []),
-    ]
+def event_lines(event: RunStarted | AttemptStarted | Noted) -> list[str]:
+    """Return the lines of an event that is its own words; none for the first attempt."""
+    match event:
+        case RunStarted():
+            return [f"kanoe run {event.run}"]
+        case Noted():
+            return diagnostic_lines(event.diagnostic)
+        case AttemptStarted() if event.attempt > 1:
+            return [f"try {event.attempt}: {event.text}", *([f"  after {event.reason}"] if event.reason else [])]
+        case _:
+            return []
 
 
 def end_line(event: TaskEnded, started: TaskStarted, width: int) -> str:
@@ -94,6 +102,8 @@ def summary_lines(report: Report) -> list[str]:
     if failed:
         line += f"; {failed[0].name} failed" if len(failed) == 1 else f"; {len(failed)} cells failed"
     lines = [line]
+    if report.reproduction:
+        lines.append(f"compared    {report.reproduction['summary']}")
     if report.artifacts:
         names = ", ".join(artifact.name for artifact in report.artifacts[:4])
         more = len(report.artifacts) - 4
@@ -102,3 +112,19 @@ def summary_lines(report: Report) -> list[str]:
     if page.exists():
         lines.append(f"page        {page}")
     return lines
+
+
+def checkup_lines(checkup: Checkup) -> list[str]:
+    """Return the screen of `kanoe doctor`: a line for each thing looked at, what is wrong below it, and the outcome."""
+    width = max(len(finding.name) for finding in checkup.findings)
+    lines = [checkup.source.name]
+    for finding in checkup.findings:
+        mark = {"ok": " ", "warning": "?", "error": "!"}[finding.state]
+        lines.append(f"{mark} {finding.name:<{width}}  {finding.text}")
+        for diagnostic in finding.diagnostics:
+            lines += [f"    {line}" for line in diagnostic_lines(diagnostic)]
+    severities = [str(diagnostic.severity) for diagnostic in checkup.diagnostics]
+    counts = {name: severities.count(name) for name in ("error", "warning")}
+    told = ", ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count)
+    outcome = "a run can start" if checkup.exit_code == 0 else "a run would not start"
+    return [*lines, f"{outcome}{f': {told}' if told else ''}"]

@@ -78,6 +78,8 @@ class Report:
         artifacts: files the notebook left in its working folder.
         diagnostics: what was found wrong or worth knowing.
         exit_code: what the `kanoe` command returns.
+        reproduction: how the outputs compare with those that the author's file carries; `None` where it carries none, or the run
+            did not come to its cells.
     """
 
     run: str | None
@@ -89,6 +91,7 @@ class Report:
     artifacts: tuple[Artifact, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     exit_code: ExitCode = ExitCode.SUCCEEDED
+    reproduction: Mapping[str, Any] | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -111,6 +114,7 @@ class Report:
             "outputs": dict(self.outputs),
             "artifacts": [artifact.as_dict() for artifact in self.artifacts],
             "diagnostics": [diagnostic.as_dict() for diagnostic in self.diagnostics],
+            "reproduction": dict(self.reproduction) if self.reproduction is not None else None,
         }
 
 

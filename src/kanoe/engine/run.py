@@ -65,10 +65,10 @@ def _run_task(
     task: Task, runner: Runner, limits: Limits, stop: Stop, program_started: float, idle: Callable[[], None]
 ) -> Iterator[Event]:
     """Yield a task's events, ending with its `TaskEnded`, interrupting it where a limit or the user says so."""
-    started = time.monotonic()
     yield TaskStarted(task=task.id, cell=task.cell, title=task.title, attempt=task.attempt)
     runner.start(task)
-    deadlines = _deadlines(limits, started, program_started)
+    # The start of the place that the first task waits for is not the cell's time.
+    deadlines = _deadlines(limits, time.monotonic(), program_started)
     stopped: tuple[str, str] | None = None
     stopped_at = 0.0
     while True:

@@ -27,6 +27,7 @@ from kanoe.environments.complaints import read_complaint
 from kanoe.environments.interpreters import Interpreter
 from kanoe.environments.lock import Distribution, Lock
 from kanoe.environments.needs import Requirement
+from kanoe.environments.rules import build_settings
 from kanoe.environments.uv import Progress, quiet, run_uv
 from kanoe.environments.versions import normalise
 
@@ -242,7 +243,12 @@ class _Build:
 
     def _uv(self, command: list[str], text: str | None = None, on_line: Callable[[str], None] | None = None) -> None:
         done = run_uv(
-            [*command, "--no-python-downloads"], folder=self._folder, text=text, on_line=on_line, stop=self._stop
+            [*command, "--no-python-downloads"],
+            folder=self._folder,
+            text=text,
+            own=build_settings(self._lock.as_of, self._environment.interpreter.minor),
+            on_line=on_line,
+            stop=self._stop,
         )
         if done.returncode != 0:
             complaint = read_complaint(done.stderr)

@@ -14,6 +14,7 @@ from typing import Any
 
 from kanoe.base.diagnostics import Diagnostic, Severity, cell_place, error, info, warning
 from kanoe.base.errors import InputError
+from kanoe.environments.binder import declaration_folder, read_binder_files
 from kanoe.environments.needs import Requirement
 from kanoe.environments.tables import read_names, read_pairs
 from kanoe.environments.versions import normalise
@@ -232,8 +233,9 @@ def join_versions(requirements: Sequence[Requirement]) -> list[Requirement]:
 def read_declarations(source: Source, cells: Sequence[CellCode]) -> list[Declarations]:
     """Return what is declared for a source, the strongest place first.
 
-    The order: a PEP 723 block, installs in the cells, `requirements.txt`, `runtime.txt` (Python only),
-    `pyproject.toml`, `environment.yml`.
+    The order: a PEP 723 block, installs in the cells, `requirements.txt`, `runtime.txt` (Python and day),
+    `.python-version`, `Pipfile`, `pyproject.toml`, `environment.yml`. Where there is a folder `binder` or `.binder`,
+    the files in it count.
 
     Raises:
         InputError: a file cannot be read or understood, with the file and the line.
@@ -241,12 +243,16 @@ def read_declarations(source: Source, cells: Sequence[CellCode]) -> list[Declara
     readers = {
         "requirements.txt": read_requirements_file,
         "runtime.txt": read_runtime_file,
+        ".python-version": read_version_file,
+        "Pipfile": read_pipfile,
         "pyproject.toml": read_project_file,
         "environment.yml": read_environment_file,
         "environment.yaml": read_environment_file,
     }
     found = [read_script_block(source), read_installs(source, cells)]
-    found += [reader(path) for name, reader in readers.items() if (path := source.folder / name).is_file()]
+    folder = declaration_folder(source.folder)
+    found += [reader(path) for name, reader in readers.items() if (path := folder / name).is_file()]
+    found.append(Declarations(diagnostics=read_binder_files(folder)))
     return [declarations for declarations in found if declarations != Declarations()]
 
 
@@ -314,7 +320,7 @@ def read_environment_file(path: Path) -> Declarations:
 
 
 def read_runtime_file(path: Path) -> Declarations:
-    """Read a `runtime.txt` of Binder or Heroku: `python-3.9`; the patch version is left to the machine.
+    """Read a `runtime.txt` of Binder or Heroku: `python-3.9`, `python-3.7-2020-01-31`; the patch version is left to the machine.
 
     Raises:
         InputError: it cannot be read.
@@ -322,8 +328,42 @@ def read_runtime_file(path: Path) -> Declarations:
     text = _read_text(path).strip()
     if not text or re.match(r"r-\d", text):
         return Declarations()
-    python = re.sub(r"^((?:python-)?\d+\.\d+)\.\d+$", r"\1", text.splitlines()[0].strip())
-    return Declarations(python=python.removeprefix("python-"), python_why=path.name)
+    line, _, day = text.splitlines()[0].strip().removeprefix("python-").partition("-")
+    python = re.sub(r"^(\d+\.\d+)\.\d+$", r"\1", line)
+    as_of = parse_day(day, path.name) if day else None
+    return Declarations(python=python, python_why=path.name, as_of=as_of, as_of_why=path.name if as_of else None)
+
+
+def read_version_file(path: Path) -> Declarations:
+    """Read the `.python-version` of pyenv and uv: its first line that names a CPython; the patch version is left to the machine.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    for line in _read_text(path).splitlines():
+        match = re.match(r"\s*(?:cpython[-@])?(3\.\d+)(?:\.\d+)?\s*(?:#.*)?$", line)
+        if match is not None:
+            return Declarations(python=match[1], python_why=path.name)
+    return Declarations()
+
+
+def read_pipfile(path: Path) -> Declarations:
+    """Read a `Pipfile`: its `[packages]` and the Python it requires.
+
+    Raises:
+        InputError: it is not TOML, or a requirement is broken.
+    """
+    text = _read_text(path)
+    table = _parse_toml(text, path.name)
+    found, place = _Found(), _Place(path.name, text)
+    for name, value in _table(table, "packages").items():
+        version = value.get("version", "*") if isinstance(value, dict) else value
+        if not isinstance(version, str) or (isinstance(value, dict) and {"git", "path", "file"} & value.keys()):
+            found.remarks.append(info("declaration-ignored", f"`{name}` is not from a registry", place=place.of(name)))
+            continue
+        _take(f"{name}{'' if version == '*' else version}", found, _Line(path.parent, place.why(name), place.of(name), set()))
+    python = _table(table, "requires").get("python_version")
+    return found.finish(python=python, python_why=f"{path.name} python_version") if python else found.finish()
 
 
 def read_script_block(source: Source) -> Declarations:

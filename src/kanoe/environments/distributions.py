@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Literal
 
 from kanoe.base.diagnostics import Diagnostic, cell_place, error, info, warning
 from kanoe.base.errors import InputError
+from kanoe.environments.as_of import first_wheels, image_day, infer_period, python_released
 from kanoe.environments.declared import (
     Declarations,
     join_versions,
@@ -21,6 +23,7 @@ from kanoe.environments.declared import (
 )
 from kanoe.environments.imports import Import, LocalModules, find_imports, find_run_files, find_written_modules
 from kanoe.environments.needs import Needs, Requirement
+from kanoe.environments.sources import find_source, unreachable_hint
 from kanoe.environments.tables import read_names, read_pairs
 from kanoe.environments.versions import normalise
 from kanoe.ir.code import CellCode, parse_cell
@@ -30,6 +33,9 @@ _GUESSABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*$")
 _VERSIONS = re.compile(r"[<>=!~][^\s;]*")
 _VERSION_SUFFIX = re.compile(r"[-_.]v\d+\w*$")
 _ELSEWHERE = re.compile(r"\bsys\.path\b|\bgit clone\b|\bPYTHONPATH\b")
+_OLD_KERNEL = (("ipykernel", "<5"), ("ipython", "<7"))
+_BLANK_MAGIC = re.compile(r"\s*%[ \t]+[A-Za-z]")
+_FIRST_YEAR = "2005"  # nothing on PyPI is older
 _MOST_CELLS = 5  # named in a reason
 
 
@@ -38,16 +44,17 @@ class Provider:
     """What brings an imported module.
 
     Args:
-        kind: `none` (the standard library, the kernel, Kaggle's own image), `nowhere` (no registry has it), `known` (a
-            table says it) or `guessed` (a distribution may have the import's name).
+        kind: `none` (the standard library, the kernel, Kaggle's own image), `nowhere` (no registry has it), `source` (a
+            repository has it and no registry), `known` (a table says it) or `guessed` (a distribution may have the
+            import's name).
         module: the module that the answer is for: `sklearn`, `google.cloud.bigquery`.
         distributions: those that bring it, the usual one first.
         specifier: the versions of the usual one that have the module, or empty for any.
         marker: a PEP 508 marker for it, or empty.
-        source: for `nowhere`, the direct reference that has it (`git+https://...`), or `local`: the author's own file.
+        source: for `source`, the direct reference that has it (`git+https://...`); for `nowhere`, `local`: the author's own file.
     """
 
-    kind: Literal["none", "nowhere", "known", "guessed"]
+    kind: Literal["none", "nowhere", "source", "known", "guessed"]
     module: str
     distributions: tuple[str, ...] = ()
     specifier: str = ""
@@ -64,6 +71,10 @@ def find_provider(module: str) -> Provider:
     top = parts[0]
     if top in read_names("standard") or top.startswith("_"):
         return Provider("none", top)
+    origin = find_source(top)
+    if origin is not None:
+        kind: Literal["nowhere", "source"] = "nowhere" if origin.kind == "clone" else "source"
+        return Provider(kind, top, (origin.distribution,), source=origin.url)
     aliases, nowhere = read_pairs("aliases"), read_pairs("nowhere")
     for count in range(len(parts), 0, -1):
         prefix = ".".join(parts[:count])
@@ -85,6 +96,7 @@ def find_needs(
     python: str | None = None,
     as_of: str | None = None,
     cells: Sequence[CellCode] | None = None,
+    today: datetime.date | None = None,
 ) -> Needs:
     """Return what a source asks of its environment, without the kernel's own plumbing.
 
@@ -97,8 +109,9 @@ def find_needs(
         source: what was read.
         extra: PEP 508 texts or links, as `--with` gives them.
         python: a version or a specifier, as `--python` gives it.
-        as_of: a day or a time, as `--as-of` gives it.
+        as_of: a day or a time, as `--as-of` gives it, or `kaggle` for the day of the notebook's image.
         cells: the code of the source's code cells, where the caller has parsed it already.
+        today: the day of the call, where a test settles it.
 
     Raises:
         InputError: a declaration file, or one of the options, cannot be understood.
@@ -112,14 +125,18 @@ def find_needs(
     inference = _Inference(source, codes, named, complete=any(place.complete for place in declarations))
     for need in inference.infer():
         named.add(need)
-    versions = _choose_python(declarations, python)
-    day = _choose_day(declarations, as_of)
+    today = today or datetime.datetime.now(datetime.UTC).date()
+    period = _choose_period(source, codes, declarations, python=python, as_of=as_of, today=today)
     return Needs(
-        requirements=named.finish(),
-        python=versions[0],
-        python_why=versions[1],
-        as_of=day[0],
-        as_of_why=day[1],
+        requirements=tuple(_limit(need, period.limits) for need in named.finish()),
+        python=period.python,
+        python_why=period.python_why,
+        as_of=period.as_of,
+        as_of_why=period.as_of_why,
+        inferred=period.python_inferred or period.as_of_inferred,
+        python_inferred=period.python_inferred,
+        as_of_inferred=period.as_of_inferred,
+        evidence=period.evidence,
         local_modules=tuple(sorted(inference.local.used)),
         diagnostics=(*(remark for place in declarations for remark in place.diagnostics), *inference.remarks),
     )
@@ -157,7 +174,7 @@ def _explain_nowhere(parts: Sequence[str], count: int, kind: str) -> Provider:
     if kind == "namespace" and len(parts) > count:
         full = _VERSION_SUFFIX.sub("", ".".join(parts[: count + 1]))
         return Provider("guessed", ".".join(parts[: count + 1]), (normalise(full),))
-    if kind == "local" or "+" in kind:
+    if kind == "local":
         return Provider("nowhere", module, source=kind)
     return Provider("none", module)
 
@@ -173,10 +190,85 @@ def _choose_python(declarations: Sequence[Declarations], python: str | None) -> 
     return parse_python(chosen.python or "", chosen.python_why or ""), chosen.python_why
 
 
-def _choose_day(declarations: Sequence[Declarations], as_of: str | None) -> tuple[str | None, str | None]:
+def _choose_day(
+    source: Source, declarations: Sequence[Declarations], as_of: str | None, today: datetime.date
+) -> tuple[str | None, str | None]:
+    if as_of is not None and as_of.strip().lower() == "kaggle":
+        found = image_day(source.notebook, today)
+        if found is None:
+            message = f"`{source.path.name}` names no image of Kaggle, so its day is not known"
+            hint = "leave `--as-of` out: Kanoe infers the day; or give it, as in `--as-of 2021-06-15`"
+            raise InputError(error("date-broken", message, place="--as-of", hint=hint))
+        return found[0], f"--as-of kaggle: {found[1]}"
     if as_of is not None:
         return parse_day(as_of, "--as-of"), "--as-of"
     return next(((place.as_of, place.as_of_why) for place in declarations if place.as_of), (None, None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """The day and the Python, each with who says it."""
+
+    python: str | None
+    python_why: str | None
+    as_of: str | None
+    as_of_why: str | None
+    python_inferred: bool = False
+    as_of_inferred: bool = False
+    evidence: tuple[str, ...] = ()
+    limits: tuple[tuple[str, str], ...] = ()
+
+
+def _choose_period(
+    source: Source,
+    codes: Sequence[CellCode],
+    declarations: Sequence[Declarations],
+    *,
+    python: str | None,
+    as_of: str | None,
+    today: datetime.date,
+) -> _Settled:
+    """Return the day and the Python: what is given, else what is declared, else what the source's age asks for."""
+    version, version_why = _choose_python(declarations, python)
+    day, day_why = _choose_day(source, declarations, as_of, today)
+    if day is not None:
+        _check_day(day, day_why, version)
+    if version is not None and day is not None:
+        return _Settled(version, version_why, day, day_why)
+    found = infer_period(source, codes, today=today, python=version, day=day)
+    return _Settled(
+        python=version or found.python,
+        python_why=version_why or found.python_why,
+        as_of=day or found.day,
+        as_of_why=day_why or found.day_why,
+        python_inferred=version is None and found.python is not None,
+        as_of_inferred=day is None and found.day is not None,
+        evidence=found.evidence,
+        limits=found.limits,
+    )
+
+
+def _check_day(day: str, why: str | None, python: str | None) -> None:
+    """Refuse a day on which there was nothing to install.
+
+    Raises:
+        InputError: `date-broken`: the day is before PyPI, or before the Python that goes with it.
+    """
+    if day[:4] < _FIRST_YEAR:
+        message = f"{day} is before the first releases on PyPI, so nothing could be installed"
+        hint = "give a later day, as in `--as-of 2018-04-01`"
+        raise InputError(error("date-broken", message, place=why, hint=hint))
+    released = python_released(python) if python else None
+    if released is not None and day[:10] < released.isoformat():
+        message = f"there was no Python {python} on {day[:10]}: it came out on {released}"
+        hint = f"take an older Python (`--python 3.6`), or a later day: `--as-of {first_wheels(python or '') or released}`"
+        raise InputError(error("date-broken", message, place=why, hint=hint))
+
+
+def _limit(need: Requirement, limits: Sequence[tuple[str, str]]) -> Requirement:
+    """Return a requirement with the version that the code asks for and the day does not settle."""
+    specifier = dict(limits).get(need.name)
+    return need if specifier is None or need.specifier or need.url else replace(need, specifier=specifier)
 
 
 class _Merged:
@@ -304,7 +396,7 @@ class _Inference:
         if provider.kind == "none" or self._is_elsewhere(found, provider):
             return
         declared = self._declared_for(provider)
-        if provider.kind == "nowhere" and declared is None:
+        if declared is None and provider.kind == "nowhere":
             self._note_nowhere(found, provider)
             return
         if provider.kind == "guessed" and declared is None and not self._may_guess(found, provider):
@@ -317,11 +409,13 @@ class _Inference:
     def _declared_for(self, provider: Provider) -> str | None:
         """Return the declared distribution that brings a module: one of the table's, or one with nearly its name."""
         name = normalise(provider.module)
-        if provider.kind == "nowhere":
-            if name in self._declared or provider.source == "local":
-                return name if name in self._declared else None
+        if provider.source == "local":
+            return name if name in self._declared else None
+        if provider.source:
             repository = provider.source.removeprefix("git+").lower()
-            return next((one for one, link in self._links.items() if repository in link.lower()), None)
+            named = [one for one in (name, *provider.distributions) if one in self._declared]
+            linked = (one for one, link in self._links.items() if repository in link.lower())
+            return next(iter((*named, *linked)), None)
         likely = provider.distributions
         if provider.kind == "guessed":
             likely = (
@@ -363,8 +457,10 @@ class _Inference:
             message = f"`{provider.module}` is a file of the author, and it does not stand beside the {self._what}"
             hint = f"put `{provider.module}.py` beside it, or name a distribution with `--with NAME`"
         else:
-            message = f"no registry has `{provider.module}`; only {provider.source.removeprefix('git+')} has it"
-            hint = f"`--with '{normalise(provider.module)} @ {provider.source}'`"
+            origin = find_source(provider.module)
+            assert origin is not None  # the provider is made from it
+            message = f"no registry has `{provider.module}`; only {origin.address} has it, and an installer cannot take it from there"
+            hint = unreachable_hint(origin)
         remark = warning("distribution-unknown", message, place=self._place(found), hint=hint)
         if all(remark.message != earlier.message for earlier in self.remarks):
             self.remarks.append(remark)
@@ -375,10 +471,11 @@ class _Inference:
         return Requirement(
             name=name,
             specifier=entry.provider.specifier if name in entry.provider.distributions[:1] else "",
+            url=entry.provider.source if entry.provider.kind == "source" else None,
             marker=marker,
             why=(self._describe(entry.imports),),
             modules=tuple(sorted(entry.modules)),
-            optional=caught or (guessed and self._elsewhere),
+            optional=caught or (entry.provider.kind in {"guessed", "source"} and self._elsewhere),
             guessed=guessed,
         )
 
@@ -391,14 +488,17 @@ class _Inference:
                     wanted = [*wanted, "ipympl"]
                 place = f"line {magic.line}" if self._source.kind == "script" else f"cell {position}"
                 yield from (Requirement(name, why=(f"used by {place} (`%{magic.name}`)",)) for name in wanted)
+                if _BLANK_MAGIC.match("".join(code.source.splitlines()[magic.line - 1 : magic.line])):
+                    yield from _old_kernel(f"{place} writes `% {magic.name}`, which IPython 7 no longer knows")
 
     def _infer_uses(self, imported: Collection[str]) -> Iterator[Requirement]:
         """Yield what calls need that no import names: `read_excel`, `BeautifulSoup(page, "lxml")`."""
+        codes = [code.python.replace('"', "'") for code in self._codes]
         for key, names in read_pairs("uses").items():
             module, _, text = key.partition(" ")
-            if module not in imported or text not in self._text:
+            if module not in imported:
                 continue
-            places = [position for position, code in enumerate(self._codes) if text in code.python]
+            places = [position for position, code in enumerate(codes) if text in code]
             if places:
                 reason = self._used(places, text.strip(".(") or module)
                 yield from (Requirement(name, why=(reason,), optional=True) for name in names.split())
@@ -426,6 +526,12 @@ class _Inference:
     @property
     def _what(self) -> str:
         return "script" if self._source.kind == "script" else "notebook"
+
+
+def _old_kernel(why: str) -> Iterator[Requirement]:
+    """Yield the last kernel that reads a magic with a blank after the `%`; Pythons after 3.7 do not run it."""
+    marker = 'python_version < "3.8"'
+    yield from (Requirement(name, below, marker=marker, why=(why,)) for name, below in _OLD_KERNEL)
 
 
 def _providers_of(found: Import) -> list[Provider]:

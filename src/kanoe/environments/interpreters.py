@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kanoe.base.diagnostics import Diagnostic, error
+from kanoe.base.diagnostics import Diagnostic, error, info
 from kanoe.base.errors import InputError, UnavailableError
 from kanoe.base.files import replace_file
 from kanoe.base.stop import Stop
@@ -128,6 +128,41 @@ def choose_interpreter(
     if not re.search(r"^\D*\d+\.\d+", text) or _VERSION.match(text) is None:
         fitting = fitting[:1] if fitting[0].path == own_interpreter().path else fitting
     return max(fitting, key=lambda interpreter: (interpreter.final, interpreter.numbers))
+
+
+def choose_near(
+    wanted: str | None, *, memory: Path | None = None, stop: Stop | None = None
+) -> tuple[Interpreter, Diagnostic | None]:
+    """Return the interpreter for an environment whose Python was inferred, and a remark where it is another one.
+
+    A version that is not there is brought if that can be done. Else the nearest newer one is taken (old releases of
+    the libraries have wheels for the next Python more often than new ones for the last), else the nearest older one.
+
+    Args:
+        wanted: a version such as `3.6`; `None`: Kanoe's own base interpreter.
+        memory: as for `choose_interpreter`.
+        stop: ends a download.
+
+    Raises:
+        CancelledError: `stop` was requested.
+    """
+    match = _VERSION.match(wanted or "")
+    if wanted is None or match is None or match[2] is None:
+        return own_interpreter(), None
+    minor = (int(match[1]), int(match[2]))
+    found = [one for one in find_interpreters(memory) if one.final]
+    if not any(one.minor == minor for one in found) and minor >= OLDEST and _bring(wanted, f"=={wanted}.*", stop):
+        found = [one for one in find_interpreters(memory) if one.final]
+    if not found:
+        return own_interpreter(), None
+    newer = [one.minor for one in found if one.minor >= minor]
+    best = min(newer) if newer else max(one.minor for one in found)
+    taken = max((one for one in found if one.minor == best), key=lambda one: one.numbers)
+    if best == minor:
+        return taken, None
+    hint = f"To have Python {wanted}, install it (`pyenv install {wanted}`); to settle it: `--python {taken.short}`"
+    message = f"the notebook is of Python {wanted}, which is not on this machine; {taken.version} is the nearest"
+    return taken, info("python-near", message, hint=hint)
 
 
 def python_fits(wanted: str, version: str) -> bool:

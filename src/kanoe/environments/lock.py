@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from kanoe.base.diagnostics import Diagnostic, error, info, warning
 from kanoe.environments.interpreters import Interpreter, python_fits
 from kanoe.environments.needs import Needs, Requirement
+from kanoe.environments.sources import is_pin_of
 from kanoe.environments.versions import marker_holds, version_fits
 
 _MOST_NAMES = 5  # in a reason
@@ -48,6 +49,21 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """A distribution that is of a later day than the set, or the whole set.
+
+    Args:
+        name: normalised; empty for the whole set.
+        day: an RFC 3339 time: only releases before it were taken.
+        reason: a phrase.
+    """
+
+    name: str
+    day: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """A resolved environment.
 
@@ -58,6 +74,7 @@ class Lock:
         distributions: sorted by name.
         as_of: only releases before that day or time were taken; `None`: the newest.
         skipped: sorted by name.
+        moved: what is of a later day than `as_of`, since it could not be had; the whole set first, then by name.
     """
 
     python: str
@@ -66,6 +83,7 @@ class Lock:
     distributions: tuple[Distribution, ...]
     as_of: str | None = None
     skipped: tuple[Skipped, ...] = ()
+    moved: tuple[Moved, ...] = ()
 
     @property
     def size(self) -> int:
@@ -102,9 +120,18 @@ def remarks(lock: Lock) -> tuple[Diagnostic, ...]:
         )
         for skipped in lock.skipped
     ]
+    found += [_describe_move(lock, moved) for moved in lock.moved]
     if lock.as_of is not None and lock.as_of[:10] > time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86_400)):
         found.append(warning("date-broken", f"the day {lock.as_of} is yet to come: the newest releases count"))
     return tuple(found)
+
+
+def _describe_move(lock: Lock, moved: Moved) -> Diagnostic:
+    day = moved.day[:10]
+    held = lock.find(moved.name)
+    what = f"`{moved.name}`{f' {held.version}' if held else ''}" if moved.name else "the whole environment"
+    hint = f"To have all of one day: `--as-of {day}`" if moved.name else None
+    return info("date-moved", f"{what} is of {day}, not of {lock.as_of}: {moved.reason}", hint=hint)
 
 
 def public_url(url: str) -> str:
@@ -169,9 +196,10 @@ def check(
 def _stale(lock: Lock, needs: Needs, interpreter: Interpreter) -> Iterator[str]:
     if lock.python != interpreter.short:
         yield f"it is for Python {lock.python}, and this run has {interpreter.version}"
-    if needs.python is not None and not python_fits(needs.python, interpreter.version):
+    demanded = needs.python is not None and not needs.python_inferred
+    if demanded and not python_fits(needs.python or "", interpreter.version):
         yield f"it is for Python {lock.python}, and {needs.python_why or 'this run'} asks for {needs.python}"
-    if needs.as_of is not None and needs.as_of != lock.as_of:
+    if needs.as_of is not None and not needs.as_of_inferred and needs.as_of != lock.as_of:
         day = f"as of {lock.as_of}" if lock.as_of else "of no day"
         yield f"it is {day}, and {needs.as_of_why or 'this run'} asks for {needs.as_of}"
     if lock.find("ipykernel") is None:
@@ -186,7 +214,8 @@ def _stale(lock: Lock, needs: Needs, interpreter: Interpreter) -> Iterator[str]:
 
 def _trouble(requirement: Requirement, lock: Lock) -> str | None:
     if requirement.url is not None:
-        asked = [one for one in lock.requirements if one.url == public_url(requirement.url)]
+        url = public_url(requirement.url)
+        asked = [one for one in lock.requirements if one.url is not None and is_pin_of(url, one.url)]
         return None if asked else f"`{requirement.name}` from {public_url(requirement.url)} is missing"
     held = lock.find(requirement.name)
     if held is None:

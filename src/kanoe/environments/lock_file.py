@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from kanoe.base.diagnostics import error
 from kanoe.base.errors import InputError
-from kanoe.environments.lock import Distribution, Lock, Skipped, one_line, public_url, quote_command
+from kanoe.environments.lock import Distribution, Lock, Moved, Skipped, one_line, public_url, quote_command
 from kanoe.environments.needs import Requirement
 from kanoe.environments.versions import normalise
 
@@ -33,6 +33,7 @@ _PATTERNS = {
     "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*$"),
     "url": re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\"'\\]+$"),
     "hashes": re.compile(r"(?:md5|sha1|sha224|sha256|sha384|sha512|blake2b):[0-9a-f]{32,128}$"),
+    "day": re.compile(r"\d{4}-\d\d-\d\d(?:T[\d:.]+Z)?$"),
     "python": re.compile(r"3\.\d{1,2}$"),
 }
 
@@ -100,6 +101,9 @@ def dumps(lock: Lock, source: str | None = None) -> str:
             *_list("why", skipped.why),
             *_pair("reason", skipped.reason),
         ]
+    for moved in lock.moved:
+        lines += ["", "[[moved]]"]
+        lines += [*_pair("name", moved.name), *_pair("day", moved.day), *_pair("reason", moved.reason)]
     for distribution in lock.distributions:
         lines += ["", "[[distribution]]", *_distribution_lines(distribution)]
     return "\n".join(lines) + "\n"
@@ -190,7 +194,8 @@ class _Reader:
         if form > FORM:
             self.fail(f"the lock has form {form}; this Kanoe knows forms up to {FORM}", self._line("kanoe-lock"))
         tables = {
-            name: self._tables(content.pop(name, []), name) for name in ("requirement", "skipped", "distribution")
+            name: self._tables(content.pop(name, []), name)
+            for name in ("requirement", "skipped", "moved", "distribution")
         }
         at = _Table(self, content, "the head", 1)
         python, platform, as_of = (
@@ -206,6 +211,7 @@ class _Reader:
             distributions=tuple(self._distribution(table) for table in tables["distribution"]),
             as_of=as_of,
             skipped=tuple(self._skipped(table) for table in tables["skipped"]),
+            moved=tuple(self._moved(table) for table in tables["moved"]),
         )
         names = [distribution.name for distribution in lock.distributions]
         for position, name in enumerate(names):
@@ -255,6 +261,13 @@ class _Reader:
 
     def _skipped(self, table: _Table) -> Skipped:
         found = Skipped(normalise(table.text("name") or ""), table.texts("why"), table.text("reason", free=True) or "")
+        table.finish()
+        return found
+
+    def _moved(self, table: _Table) -> Moved:
+        found = Moved(
+            table.text("name", free=True) or "", table.text("day") or "", table.text("reason", free=True) or ""
+        )
         table.finish()
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kanoe.base.diagnostics import Diagnostic
 
@@ -53,6 +53,8 @@ class Needs:
         as_of: an ISO date or RFC 3339 time: only releases before it count; `None` for the newest.
         as_of_why: who says it.
         inferred: whether the day or the Python was inferred from the source, not declared or given.
+        python_inferred: whether the Python was: then it is a wish, and the nearest that is there is taken.
+        as_of_inferred: whether the day was: it moves to where that Python has wheels.
         evidence: for what is inferred, phrases such as `kernel id 1234567 (2018-04-10)`, the strongest first.
         local_modules: names of modules that stand beside the source and that it imports.
         diagnostics: remarks that do not stop the run.
@@ -64,6 +66,15 @@ class Needs:
     as_of: str | None = None
     as_of_why: str | None = None
     inferred: bool = False
+    python_inferred: bool = False
+    as_of_inferred: bool = False
     evidence: tuple[str, ...] = ()
     local_modules: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = field(default=())
+
+    def with_requirement(self, name: str, why: str) -> Needs:
+        """Return the needs with one more distribution; one that they could do without is now demanded."""
+        old = next((one for one in self.requirements if one.name == name and not one.marker), Requirement(name))
+        new = replace(old, why=(*old.why, why), optional=False)
+        rest = [one for one in self.requirements if one is not old]
+        return replace(self, requirements=tuple(sorted([*rest, new], key=lambda one: (one.name, one.marker))))

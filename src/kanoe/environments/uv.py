@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from configparser import ConfigParser
-from configparser import Error as ConfigError
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from uv import find_uv_bin
 
@@ -17,6 +16,7 @@ from kanoe.base.diagnostics import error
 from kanoe.base.errors import UnavailableError
 from kanoe.base.processes import Completed, run_program
 from kanoe.base.stop import Stop
+from kanoe.environments.settings import dumps, network_settings, registry_variables
 
 # Takes the part that is done (`None`: unknown) and what is being done.
 Progress = Callable[[float | None, str], None]
@@ -96,6 +96,7 @@ def run_uv(
     folder: Path | None = None,
     text: str | None = None,
     variables: Mapping[str, str] | None = None,
+    own: Mapping[str, Any] | None = None,
     on_line: Callable[[str], None] | None = None,
     stop: Stop | None = None,
 ) -> Completed:
@@ -106,6 +107,7 @@ def run_uv(
         folder: whose `uv.toml` or `pyproject.toml` may say which registries to use; `None`: the user's own only.
         text: stdin.
         variables: environment variables on top.
+        own: settings of Kanoe's for uv's file of settings, on top of the user's of registries (those alone then count).
         on_line: called with each line of stderr.
         stop: ends it.
 
@@ -117,7 +119,13 @@ def run_uv(
     environment = {**_settings(), **(variables or {})}
     # Anybody could leave a `uv.toml` in a folder that is open to all, such as `/tmp`.
     place = folder if folder is not None and folder.is_dir() else Path("/")
-    return run_program(command, stop=stop, on_line=on_line, environment=environment, cwd=place, input=text)
+    if own is None:
+        return run_program(command, stop=stop, on_line=on_line, environment=environment, cwd=place, input=text)
+    with tempfile.TemporaryDirectory(prefix="kanoe-uv-") as temporary:
+        file = Path(temporary, "uv.toml")
+        file.write_text(dumps({**network_settings(folder), **own}), encoding="utf-8")
+        command += ["--config-file", str(file)]
+        return run_program(command, stop=stop, on_line=on_line, environment=environment, cwd=place, input=text)
 
 
 def index_settings() -> tuple[str, ...]:
@@ -128,45 +136,4 @@ def index_settings() -> tuple[str, ...]:
 
 def _settings() -> dict[str, str]:
     """Return the variables for `uv`: the user's; where nothing tells uv of a registry, pip's settings do."""
-    variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-    if not any(name in variables for name in _INDEX_VARIABLES[:2]) and not _uv_files_name_an_index():
-        index = variables.get("PIP_INDEX_URL") or _pip_setting("index-url")
-        if index:
-            variables["UV_DEFAULT_INDEX"] = index
-    certificates = variables.get("PIP_CERT") or variables.get("REQUESTS_CA_BUNDLE") or _pip_setting("cert")
-    if certificates and Path(certificates).is_file():
-        variables.setdefault("SSL_CERT_FILE", certificates)
-    return variables
-
-
-def _uv_files_name_an_index() -> bool:
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    given = os.environ.get("UV_CONFIG_FILE")
-    for path in [Path(given)] if given else [home / "uv" / "uv.toml", Path("/etc/uv/uv.toml")]:
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            if re.search(r"^\s*(?:\[\[index\]\]|(?:default-)?index(?:-url)?\s*=)", path.read_text(), re.MULTILINE):
-                return True
-    return False
-
-
-def _pip_setting(name: str) -> str | None:
-    """Return a setting of pip's configuration files; the last one read wins, as in pip."""
-    found = None
-    for path in _pip_files():
-        parser = ConfigParser(interpolation=None)
-        with contextlib.suppress(OSError, ConfigError, UnicodeDecodeError):
-            parser.read_string(path.read_text())
-        for section in ("global", "install"):
-            found = parser.get(section, name, fallback=found)
-    return found
-
-
-def _pip_files() -> Iterator[Path]:
-    given = os.environ.get("PIP_CONFIG_FILE")
-    if given == os.devnull:
-        return
-    yield Path("/etc/pip.conf")
-    yield Path.home() / ".pip" / "pip.conf"
-    yield Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "pip" / "pip.conf"
-    if given:
-        yield Path(given)
+    return {name: value for name, value in os.environ.items() if name not in _DROPPED} | registry_variables()

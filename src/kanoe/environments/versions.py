@@ -5,6 +5,7 @@ The `packaging` library is imported when it is first asked: that takes as long a
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from typing import Any
@@ -24,6 +25,7 @@ def is_specifier(text: str) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=8192)
 def version_fits(version: str, specifier: str) -> bool:
     """Return whether a version satisfies a specifier; pre-releases count. A strange one fits only itself.
 
@@ -58,3 +60,66 @@ def marker_holds(marker: str, python: str) -> bool:
 
 def _load(name: str) -> Any:
     return importlib.import_module(f"packaging.{name}")
+
+
+@functools.lru_cache(maxsize=8192)
+def is_prerelease(version: str) -> bool:
+    """Return whether a version is an alpha, beta, candidate or development release, or none of PEP 440 at all."""
+    try:
+        return bool(_load("version").Version(version).is_prerelease)
+    except ValueError:
+        return True
+
+
+@functools.lru_cache(maxsize=8192)
+def sort_key(version: str) -> Any:
+    """Return what sorts versions; a strange one comes before all others."""
+    module = _load("version")
+    try:
+        return module.Version(version)
+    except ValueError:
+        return module.Version("0.dev0")
+
+
+def wheel_tags(python_minor: tuple[int, ...]) -> frozenset[str]:
+    """Return the tags of the wheels that a CPython of this machine can have (PEP 425): `cp36-cp36m-manylinux1_x86_64`."""
+    return _wheel_tags(python_minor)
+
+
+@functools.cache
+def _wheel_tags(python_minor: tuple[int, ...]) -> frozenset[str]:
+    tags = _load("tags")
+    interpreter = "cp" + "".join(map(str, python_minor))
+    platforms = list(tags.platform_tags())
+    abi = interpreter + "m" * (python_minor < (3, 8))
+    found = [*tags.cpython_tags(python_minor, [abi], platforms)]
+    found += tags.compatible_tags(python_minor, interpreter, platforms)
+    return frozenset(map(str, found))
+
+
+def is_requirement(text: str) -> bool:
+    """Return whether a text is a PEP 508 requirement whose versions are those of PEP 440."""
+    try:
+        _load("requirements").Requirement(text)
+    except ValueError:
+        return False
+    return True
+
+
+def repair_requirement(text: str) -> str | None:
+    """Return a requirement of old metadata in today's form (PEP 508), what is no version in it left out; `None`: no hope.
+
+    `pytz (>=2011k)` is `pytz`; `scipy (>=0.9,<=1.*)` is `scipy>=0.9`.
+    """
+    match = re.match(r"\s*([A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?\s*\(?([^;()]*)\)?\s*(?:;\s*(.*))?$", text)
+    if match is None:
+        return None
+    kept = [part.strip() for part in match[3].split(",") if part.strip() and is_specifier(part.strip())]
+    marker = f" ; {match[4].strip()}" if match[4] else ""
+    for candidate in (f"{match[1]}{match[2] or ''}{','.join(kept)}{marker}", f"{match[1]}{marker}", match[1]):
+        try:
+            _load("requirements").Requirement(candidate)
+        except ValueError:
+            continue
+        return candidate
+    return None

@@ -132,7 +132,8 @@ def _read_sources(value: object, example: str, fewest: int, most: int) -> tuple[
     # The names become paths in the sandbox: nothing that climbs out of a folder may pass.
     if not isinstance(value, list):
         raise ValueError(f'a list such as ["{example}"]')
-    sources = [source.strip("/") if isinstance(source, str) else source for source in value]
+    # Files in the wild have `[""]` for an empty list.
+    sources = [source.strip("/") if isinstance(source, str) else source for source in value if source != ""]
     for source in sources:
         parts = source.split("/") if isinstance(source, str) else []
         if not fewest <= len(parts) <= most or not all(_PART.fullmatch(part) for part in parts):

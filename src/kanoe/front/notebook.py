@@ -311,7 +311,9 @@ def _make_cell(cell: object, position: int, id_: str, name: str) -> Cell:
         return Cell(id_, _KINDS[kind], source, metadata, attachments=mend_attachments(cell.get("attachments")))
     outputs = cell.get("outputs")
     kept = tuple(output for output in outputs if isinstance(output, dict)) if isinstance(outputs, list) else ()
-    return Cell(id_, "code", source, metadata, kept)
+    count = cell.get("execution_count")
+    known = count if isinstance(count, int) and not isinstance(count, bool) else None
+    return Cell(id_, "code", source, metadata, kept, execution_count=known)
 
 
 def _join(source: object, position: int, name: str) -> str:

@@ -18,6 +18,7 @@ Columns move only where IPython itself takes something away in front: a common i
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import textwrap
 import warnings
@@ -151,6 +152,7 @@ _MAGICS = (  # the line magics that a fresh ipykernel knows
 )
 
 
+@functools.lru_cache(maxsize=1024)  # several parts of a run ask for the same cells
 def parse_cell(source: str) -> CellCode:
     """Return the code of a cell, understood as IPython understands it; never raises for any text.
 

@@ -24,6 +24,7 @@ class Cell:
         metadata: the cell's metadata as in the file.
         outputs: nbformat 4 outputs that the file carries (the author's); empty for other kinds.
         attachments: files that a Markdown cell carries, by name, or `None`.
+        execution_count: the author's, `None` where the file has none: the cell was never run, or its writer drops it.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Cell:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     outputs: Sequence[Mapping[str, Any]] = ()
     attachments: Mapping[str, Any] | None = None
+    execution_count: int | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -63,6 +65,11 @@ class Notebook:
     def code_cells(self) -> tuple[Cell, ...]:
         """The code cells; a cell's *position* is its index here, counted from 0."""
         return tuple(cell for cell in self.cells if cell.kind == "code")
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether the file carries outputs of its author's, errors aside."""
+        return any(output.get("output_type") not in (None, "error") for cell in self.code_cells for output in cell.outputs)
 
     def with_cells(self, cells: Sequence[Cell]) -> Notebook:
         """Return this notebook with other cells."""

@@ -38,6 +38,11 @@ class Store:
         return self._room("inputs")
 
     @property
+    def side_data(self) -> Path:
+        """What libraries read besides their code: corpora, models, modules of repositories."""
+        return self._room("side-data")
+
+    @property
     def scratch(self) -> Path:
         """What a run needs only while it runs."""
         return self._room("scratch")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,21 @@ from kanoe.base.errors import InputError
 from kanoe.base.files import replace_file
 from kanoe.base.stop import Stop
 from kanoe.engine.events import Event, Noted, StageChanged
+from kanoe.environments.as_of import clamp_day
 from kanoe.environments.build import Environment, environment_for
+from kanoe.environments.choices import recall_choice
 from kanoe.environments.distributions import find_needs, kernel_requirements
-from kanoe.environments.interpreters import Interpreter, choose_interpreter
+from kanoe.environments.interpreters import Interpreter, choose_interpreter, choose_near
 from kanoe.environments.lock import Lock, check, remarks
 from kanoe.environments.lock_file import dumps, find_lock, read_lock
 from kanoe.environments.needs import Needs
+from kanoe.environments.programs import SANDBOX_PATH, ProgramUse, find_programs
 from kanoe.environments.resolve import resolve
+from kanoe.environments.side_data import SideDatum, find_side_data, with_models
+from kanoe.environments.sources import find_tree, pin_sources
+from kanoe.environments.trees import take_trees, trees_of, with_trees
 from kanoe.front.read import read_source
+from kanoe.ir.code import parse_cell
 from kanoe.ir.source import Source
 from kanoe.store.home import Store, open_store
 
@@ -105,22 +113,27 @@ def build(source: Source, locked: Locked, store: Store, tell: Watch, stop: Stop)
         progress=_progress(tell),
         stop=stop,
     )
+    trees = trees_of(locked.lock, store.side_data / "trees", progress=_progress(tell), stop=stop)
     count = len(locked.lock.distributions)
     where = f", from {locked.file.name}" if locked.file else ""
-    text = f"Python {locked.interpreter.version}, {count} distributions{where}"
+    day = f", as of {locked.lock.as_of}" if locked.lock.as_of else ""
+    why = f" ({'; '.join(locked.needs.evidence)})" if locked.needs.evidence and not locked.file else ""
+    text = f"Python {locked.interpreter.version}, {count} distributions{where}{day}{why}"
     tell(StageChanged(stage="environment", text=text, fraction=1.0, done=True))
     facts = {
         "id": environment.id,
         "path": str(environment.path),
         "python": locked.interpreter.version,
         "distributions": count,
+        "as_of": locked.lock.as_of,
+        "evidence": list(locked.needs.evidence),
         "lock": str(locked.file) if locked.file else None,
     }
     return Ready(
         environment=environment,
         programs=environment.python.parent,
         tools=(environment.path, *_installation(environment.python, locked.interpreter)),
-        local_modules=tuple(_module_path(source.folder, name) for name in locked.needs.local_modules),
+        local_modules=(*(_module_path(source.folder, name) for name in locked.needs.local_modules), *trees),
         facts=facts,
         lock=dumps(locked.lock, source.path.name),
     )
@@ -150,7 +163,7 @@ def lock_source(
     file = None if anew else find_lock(source.folder, source.name, options.lock)
     if file is not None:
         return _lock_of_file(file, source, needs, options, store, stop)
-    return lock_needs(source, needs, store, tell, stop, anew=anew)
+    return lock_needs(source, recall_choice(source, needs, store.locks), store, tell, stop, anew=anew)
 
 
 def tell_notes(locked: Locked, tell: Watch) -> None:
@@ -161,9 +174,15 @@ def tell_notes(locked: Locked, tell: Watch) -> None:
 
 def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: Stop, *, anew: bool = False) -> Locked:
     """Return the lock of what a source needs, remembered or resolved now; arguments and errors as for `lock_source`."""
-    interpreter = choose_interpreter(needs.python, needs.python_why, memory=_memory(store), stop=stop)
+    interpreter, remark = _choose_python(needs, _memory(store), stop)
+    told = len(needs.diagnostics)
+    if needs.as_of_inferred and needs.as_of is not None:
+        needs = replace(needs, as_of=clamp_day(needs.as_of, interpreter.minor))
+    needs = with_models(needs, find_side_data([parse_cell(cell.source) for cell in source.notebook.code_cells]))
+    needs = pin_sources(needs, store.locks / "sources", anew=anew, progress=_progress(tell), stop=stop)
+    taken, trees = take_trees(needs, source, store.side_data / "trees", progress=_progress(tell), stop=stop)
     lock = resolve(
-        needs,
+        taken,
         interpreter,
         kernel=kernel_requirements(interpreter.minor),
         cache=store.locks,
@@ -172,7 +191,15 @@ def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: St
         progress=_progress(tell),
         stop=stop,
     )
-    return Locked(needs, interpreter, lock, None, remarks(lock))
+    return Locked(needs, interpreter, with_trees(lock, trees), None, (*remark, *taken.diagnostics[told:], *remarks(lock)))
+
+
+def _choose_python(needs: Needs, memory: Path, stop: Stop) -> tuple[Interpreter, tuple[Diagnostic, ...]]:
+    """Return the interpreter, and a remark where it is not the one that was inferred: that one is only a wish."""
+    if not needs.python_inferred:
+        return choose_interpreter(needs.python, needs.python_why, memory=memory, stop=stop), ()
+    interpreter, remark = choose_near(needs.python, memory=memory, stop=stop)
+    return interpreter, (remark,) if remark else ()
 
 
 def _lock_of_file(
@@ -235,6 +262,8 @@ class ShownEnvironment:
 
     source: Source
     locked: Locked
+    side_data: tuple[SideDatum, ...] = ()
+    programs: tuple[ProgramUse, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -244,6 +273,8 @@ class ShownEnvironment:
             "python": self.locked.interpreter.version,
             "python_why": self.locked.needs.python_why,
             "as_of": lock.as_of,
+            "as_of_why": self.locked.needs.as_of_why,
+            "evidence": list(self.locked.needs.evidence),
             "platform": lock.platform,
             "lock": str(self.locked.file) if self.locked.file else None,
             "requirements": [{"requirement": str(entry), "why": list(entry.why)} for entry in lock.requirements],
@@ -252,6 +283,9 @@ class ShownEnvironment:
                 for entry in lock.distributions
             ],
             "skipped": [{"name": entry.name, "reason": entry.reason} for entry in lock.skipped],
+            "moved": [{"name": entry.name, "day": entry.day, "reason": entry.reason} for entry in lock.moved],
+            "side_data": [{"kind": datum.kind, "name": datum.name, "use": datum.use} for datum in self.side_data],
+            "programs": [use.program for use in self.programs],
             "local_modules": list(self.locked.needs.local_modules),
             "diagnostics": [diagnostic.as_dict() for diagnostic in self.locked.needs.diagnostics],
         }
@@ -259,13 +293,10 @@ class ShownEnvironment:
     def lines(self) -> list[str]:
         """Return what a person reads."""
         lock = self.locked.lock
-        why = f" ({self.locked.needs.python_why})" if self.locked.needs.python_why else ""
-        day = f", as of {lock.as_of}" if lock.as_of else ""
         asked = {entry.name for entry in lock.requirements}
-        width = max((len(f"{entry.name} {entry.version}") for entry in lock.distributions), default=0)
+        width = max((len(f"{entry.name} {entry.version}") for entry in lock.distributions if entry.name in asked), default=0)
         size = f", {lock.size / 1e6:.0f} MB to download" if lock.size else ""
-        python = f"Python {self.locked.interpreter.version}{why}{day}"
-        lines = [f"{self.source.path.name}: {python}, {len(lock.distributions)} distributions{size}"]
+        lines = [f"{self.source.path.name}: {self.summary()}; {len(lock.distributions)} distributions{size}"]
         if self.locked.file is not None:
             lines.append(f"from the lock {self.locked.file.name}")
         for entry in lock.distributions:
@@ -274,9 +305,42 @@ class ShownEnvironment:
         rest = [f"{entry.name} {entry.version}" for entry in lock.distributions if entry.name not in asked]
         if rest:
             lines.append(f"and what these need: {', '.join(rest)}")
+        return [*lines, *self._moved_lines(), *self._other_lines()]
+
+    def summary(self) -> str:
+        """Return the Python, the day, and what tells of them: `Python 3.6.15, 2018-04-10: kernel id 3456789 (2018-04-10)`."""
+        needs, lock = self.locked.needs, self.locked.lock
+        day = f", {lock.as_of[:10]}" if lock.as_of else ""
+        whys = [*needs.evidence] if needs.inferred else []
+        whys = whys or list(dict.fromkeys(why for why in (needs.python_why, needs.as_of_why) if why))
+        return f"Python {self.locked.interpreter.version}{day}{f': {_join(whys)}' if whys else ''}"
+
+    def _moved_lines(self) -> list[str]:
+        lock = self.locked.lock
+        lines = [f"of {one.day[:10]}: {one.name or 'the whole environment'} ({one.reason})" for one in lock.moved]
+        return [*lines, *(f"left out: {one.name} ({one.reason})" for one in lock.skipped)]
+
+    def _other_lines(self) -> list[str]:
+        """Return what the notebook needs besides distributions."""
+        lines = []
         if self.locked.needs.local_modules:
             lines.append(f"local modules: {', '.join(self.locked.needs.local_modules)}")
+        for need in self.locked.lock.requirements:
+            tree = find_tree(need)
+            if tree is not None:
+                lines.append(f"from {tree.address}: {tree.module} at {(need.url or '').rpartition('@')[2][:10]}")
+        if self.side_data:
+            kinds = {"nltk": "NLTK's ", "spacy": "spaCy's ", "fetched": "fetched while it runs: "}
+            lines.append(f"data: {', '.join(f'{kinds[datum.kind]}{datum.name}' for datum in self.side_data)}")
+        if self.programs:
+            missing = {use.program for use in self.programs if shutil.which(use.program, path=SANDBOX_PATH) is None}
+            words = [f"{use.program}{' (missing)' if use.program in missing else ''}" for use in self.programs]
+            lines.append(f"programs: {', '.join(words)}")
         return lines
+
+
+def _join(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def show_environment(
@@ -296,7 +360,8 @@ def show_environment(
     source = read_source(reference)
     locked = lock_source(source, options, open_store(), watch, stop or Stop())
     tell_notes(locked, watch)
-    return ShownEnvironment(source, locked)
+    cells = [parse_cell(cell.source) for cell in source.notebook.code_cells]
+    return ShownEnvironment(source, locked, find_side_data(cells), find_programs(cells))
 
 
 def _options_text(options: EnvironmentOptions) -> str:

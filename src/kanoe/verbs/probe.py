@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from kanoe.back.worker_zip import worker_zip
-from kanoe.base.diagnostics import cell_place
 from kanoe.base.files import replace_file
 from kanoe.base.hashing import hash_text
 from kanoe.base.processes import check_stop
@@ -52,9 +51,10 @@ class ImportFailure:
     evalue: str
     own: bool
 
-    def place(self, file_name: str) -> str:
-        """Return where the import stands."""
-        return cell_place(file_name, self.found.cell, self.found.line)
+    @property
+    def place(self) -> str:
+        """Where the import stands: `cell 3`."""
+        return f"cell {self.found.cell}"
 
 
 def probe(source: Source, ready: Ready, store: Store, tell: Watch, stop: Stop) -> tuple[ImportFailure, ...]:

@@ -15,13 +15,14 @@ from kanoe.back.failures import Circumstances, explain_failure
 from kanoe.back.run_folder import RunFolder, Watch, make_directory, new_run_id
 from kanoe.back.sessions import SessionPlan, SessionRunner
 from kanoe.back.worker_zip import worker_zip
-from kanoe.base.diagnostics import cell_place, error, info
-from kanoe.base.errors import CancelledError, ExitCode, KanoeError, UnavailableError
+from kanoe.base.diagnostics import Diagnostic, cell_place, error, info
+from kanoe.base.errors import CancelledError, ExitCode, InputError, KanoeError, UnavailableError
 from kanoe.base.stop import Stop
-from kanoe.engine.cells import Step, plan_cells
+from kanoe.engine.cells import plan_cells
 from kanoe.engine.events import ProgramStarted, TaskEnded, TaskState
 from kanoe.engine.report import Report
 from kanoe.engine.run import Limits, run_program
+from kanoe.engine.runner import Task
 from kanoe.environments.bytecode import compiling
 from kanoe.front.parameters import with_parameters
 from kanoe.front.read import read_source
@@ -31,7 +32,8 @@ from kanoe.sandbox.layout import Mount
 from kanoe.store.contents import Contents
 from kanoe.store.home import Store, open_store
 from kanoe.store.records import Records
-from kanoe.verbs.environment import EnvironmentOptions, Ready, ignore, ready_environment
+from kanoe.verbs.environment import EnvironmentOptions, Ready, ignore
+from kanoe.verbs.revive import Failure, Revival
 from kanoe.verbs.sandbox import Data, attach_data, laid_out
 
 
@@ -49,6 +51,9 @@ class RunOptions(EnvironmentOptions):
         cell_timeout: seconds for one cell; `None`: no limit.
         output: the run's folder; `None`: one of its own in the store.
         html: whether to make the HTML page.
+        reproduce: whether the run fails where outputs differ from those that the notebook carries.
+        revive: whether other environments are tried where a library is missing or of another age; `None`: after any such sign
+            where the day was inferred from the notebook, else only where it is known what is missing or which release changed.
     """
 
     parameters: Mapping[str, object] = field(default_factory=dict)
@@ -60,6 +65,8 @@ class RunOptions(EnvironmentOptions):
     cell_timeout: float | None = None
     output: Path | None = None
     html: bool = True
+    reproduce: bool = False
+    revive: bool | None = None
 
 
 class RunChanges(TypedDict, total=False):
@@ -74,6 +81,8 @@ class RunChanges(TypedDict, total=False):
     cell_timeout: float | None
     output: Path | None
     html: bool
+    reproduce: bool
+    revive: bool | None
     as_of: str | None
     python: str | None
     with_packages: Sequence[str]
@@ -108,17 +117,27 @@ def run(
     source = replace(
         source, notebook=with_parameters(source.notebook, options.parameters, texts=options.texts, file_name=name)
     )
+    if options.reproduce and not source.notebook.has_outputs:
+        raise InputError(_nothing_to_reproduce(name))
     folder = _open_folder(source, options, store, watch)
     with _recorded(folder, options, stop) as outcome:
         data = attach_data(source, options.inputs, store, folder.take)
-        ready = ready_environment(source, options, store, folder.take, stop)
-        with (
-            _session(source, options, store, folder, ready, data) as plan,
-            _hashing(data.sources, Contents(store.contents), folder, stop),
-            compiling(ready.environment),
-        ):
-            _run_cells(plan_cells(source.notebook), plan, source, options, folder, stop)
+        revival = Revival(source, options, store, folder.take, stop, revive=options.revive)
+        with _hashing(data.sources, Contents(store.contents), folder, stop):
+            ready: Ready | None = revival.first()
+            while ready is not None:
+                with _session(source, options, store, folder, ready, data) as plan, compiling(ready.environment):
+                    failure = _run_cells(source, plan, options, folder, stop, attempt=revival.number)
+                ready = revival.next(failure) if failure is not None and not stop.requested else None
+            if not stop.requested:
+                revival.finish(succeeded=failure is None)
     return outcome.report
+
+
+def _nothing_to_reproduce(name: str) -> Diagnostic:
+    message = f"`{name}` carries no outputs of its author's, so there is nothing to compare with"
+    hint = "Leave `--reproduce` out, or give a notebook that was saved with its outputs"
+    return error("nothing-to-reproduce", message, place="--reproduce", hint=hint)
 
 
 class _Outcome:
@@ -169,7 +188,7 @@ def _recorded(folder: RunFolder, options: RunOptions, stop: Stop) -> Iterator[_O
         folder.finish(ExitCode.FAILED, page=False)
         raise
     else:
-        outcome.report = folder.finish(None, page=options.html and stop.level < 2)
+        outcome.report = folder.finish(None, page=options.html and stop.level < 2, reproduce=options.reproduce)
 
 
 @contextlib.contextmanager
@@ -240,25 +259,35 @@ def _hashing(sources: Sequence[DataSource], contents: Contents, folder: RunFolde
 
 
 def _run_cells(
-    steps: Sequence[Step], plan: SessionPlan, source: Source, options: RunOptions, folder: RunFolder, stop: Stop
-) -> None:
-    """Run the program and explain what fails."""
-    expected = {step.task.id for step in steps if step.error_expected}
-    tasks = {step.task.id: step.task for step in steps}
+    source: Source, plan: SessionPlan, options: RunOptions, folder: RunFolder, stop: Stop, *, attempt: int
+) -> Failure | None:
+    """Run the cells and explain what fails; returns what another environment may mend."""
+    steps = [replace(step, task=replace(step.task, attempt=attempt)) for step in plan_cells(source.notebook)]
+    by_task = {step.task.id: step for step in steps}
     circumstances = Circumstances(source.path.name, plan.layout.internet, plan.tool.kind != "none")
     limits = Limits(options.timeout, options.cell_timeout, options.keep_going)
     runner = SessionRunner(plan, stop)
+    failure: Failure | None = None
     folder.take(ProgramStarted(tasks=len(steps), sandbox=plan.tool.kind))
     try:
         for event in run_program(steps, runner, limits, stop, idle=folder.idle):
             folder.take(event)
             if isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
-                if event.task in expected and not event.details.get("fatal"):
-                    place = cell_place(source.path.name, tasks[event.task].cell)
+                step = by_task[event.task]
+                if step.error_expected and not event.details.get("fatal"):
+                    place = cell_place(source.path.name, step.task.cell)
                     folder.note(info("cell-failed", f"{event.reason}, as its tag says", place=place))
                 else:
-                    folder.note(explain_failure(tasks[event.task], event, circumstances))
+                    folder.note(explain_failure(step.task, event, circumstances))
+                    failure = failure or _failure(step.task, event)
         if stop.requested:
             folder.note(info("run-cancelled", "the run was interrupted", hint="What ran before is in the run's folder"))
     finally:
         runner.close()
+    return failure
+
+
+def _failure(task: Task, ended: TaskEnded) -> Failure:
+    problem = ended.details.get("error") or {}
+    ename, evalue = str(problem.get("ename", "")), str(problem.get("evalue", ""))
+    return Failure(task.cell, task.name, ename, evalue or ended.reason or "", task.code)

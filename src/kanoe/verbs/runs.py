@@ -187,6 +187,8 @@ def show_lines(shown: Shown) -> list[str]:
     for task in report["tasks"]:
         reason = f"  {task['reason']}" if task["reason"] else ""
         lines.append(f"  {task['name']:<9} {task['state']:<9} {task['seconds']:8.2f} s{reason}")
+    if report.get("reproduction"):
+        lines.append(f"compared     {report['reproduction']['summary']}")
     for artifact in report["artifacts"]:
         lines.append(f"working/     {artifact['name']}  {artifact['metadata'].get('bytes', 0):,} bytes")
     for diagnostic in report["diagnostics"]:

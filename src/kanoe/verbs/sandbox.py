@@ -17,6 +17,7 @@ from kanoe.sandbox.confine import Tool, choose_tool, remove_plain_input
 from kanoe.sandbox.inputs import DataSource, Known, attach_inputs, is_provided, place_inputs
 from kanoe.sandbox.layout import INPUT, MODULES, Folders, Layout, Mount, kaggle_variables
 from kanoe.store.home import Store
+from kanoe.verbs.beside import bring_beside
 from kanoe.verbs.environment import Ready
 
 _LONGEST_SOCKET_FOLDER = 60
@@ -92,6 +93,7 @@ def laid_out(
     tool = choose_tool()
     if tool.kind == "none":
         tell(Noted(diagnostic=_no_sandbox(tool)))
+    beside = bring_beside(source, ready.environment.lock, store, tell, internet=bool(internet))
     mounts, links = place_inputs(data.sources, data.paths)
     runtime = Path(tempfile.mkdtemp(prefix="kanoe-", dir=_short_folder()))
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=store.scratch))
@@ -102,8 +104,11 @@ def laid_out(
         inputs=mounts,
         links=links,
         modules=(*(Mount(path, f"{MODULES}/{path.name}") for path in ready.local_modules), *files),
-        tools=ready.tools,
-        variables=kaggle_variables([str(ready.programs)], {"VIRTUAL_ENV": str(ready.environment.path)}),
+        tools=(*ready.tools, *beside.folders),
+        variables=kaggle_variables(
+            [str(ready.programs), *map(str, beside.programs)],
+            {"VIRTUAL_ENV": str(ready.environment.path), **beside.variables},
+        ),
         internet=bool(internet),
     )
     try:

@@ -1,0 +1,87 @@
+"""What code expects of the place it runs at: secrets, a GPU, the internet."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kanoe.environments.names import Names, names_of
+from kanoe.ir.code import CellCode
+
+_INTERNET = re.compile(
+    r"""requests\.(?:get|post|put|head|request|Session) | urllib\.request\.\w+ | urllib2\.urlopen | wget\.download | gdown\.download
+      | pandas_datareader\..* | yfinance\..* | kaggle\.api\..* | wandb\.(?:init|login) | openai\..* | huggingface_hub\.\w+
+      | google\.cloud\.(?:bigquery|storage)\.Client | bq_helper\.BigQueryHelper | boto3\.(?:client|resource)""",
+    re.VERBOSE,
+)
+_INTERNET_PROGRAMS = re.compile(
+    r"(?:^|[;&|\n]\s*)(?:sudo\s+)?(?P<program>wget|curl|git\s+clone|kaggle|gdown|apt(?:-get)?)\b"
+)
+_MODULES = (
+    *("bq_helper", "boto3", "gdown", "google", "huggingface_hub", "kaggle", "openai", "pandas", "pandas_datareader"),
+    *("requests", "urllib", "urllib2", "wandb", "wget", "yfinance"),
+)
+_ADDRESS = re.compile(r"https?://")
+_GPU = re.compile(
+    r"\.cuda\(\)|['\"]cuda(?::\d)?['\"]|device_type=['\"]gpu['\"]|tree_method\s*=\s*['\"]gpu_hist['\"]|\bcudf\b|\bcupy\b"
+)
+_GPU_TEST = re.compile(r"is_available\(\)|list_physical_devices")
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One thing that the code expects.
+
+    Args:
+        kind: `secret`, `gpu` or `internet`.
+        what: the secret's name, or how the code asks.
+        cell: the code cell's position, counted from 0.
+        line: counted from 1.
+    """
+
+    kind: Literal["secret", "gpu", "internet"]
+    what: str
+    cell: int
+    line: int
+
+
+def find_expectations(cells: Sequence[CellCode]) -> tuple[Expectation, ...]:
+    """Return what cells expect of their surroundings, each once, in order; never raises."""
+    names = names_of(cells, _MODULES)
+    found: dict[tuple[str, str], Expectation] = {}
+    tested = any(_GPU_TEST.search(code.python) for code in cells)
+    for position, code in enumerate(cells):
+        expectations = [*_calls(code, position, names), *_commands(code, position)]
+        gpu = _GPU.search(code.python)
+        if gpu is not None and not tested:
+            line = code.python.count("\n", 0, gpu.start()) + 1
+            expectations.append(Expectation("gpu", gpu.group().strip("'\""), position, line))
+        for expectation in expectations:
+            found.setdefault((expectation.kind, expectation.what), expectation)
+    return tuple(found.values())
+
+
+def _calls(code: CellCode, cell: int, names: Names) -> Iterator[Expectation]:
+    for node in ast.walk(code.tree) if code.tree is not None else ():
+        if not isinstance(node, ast.Call):
+            continue
+        first = node.args[0] if node.args else None
+        text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "get_secret" and text:
+            yield Expectation("secret", text, cell, node.lineno)
+            continue
+        name = names.full_name(node.func)
+        if name and _INTERNET.fullmatch(name):
+            yield Expectation("internet", name, cell, node.lineno)
+        elif re.search(r"\bread_\w+$", name) and _ADDRESS.match(text):
+            yield Expectation("internet", f"{name}('{text[:60]}')", cell, node.lineno)
+
+
+def _commands(code: CellCode, cell: int) -> Iterator[Expectation]:
+    for command in code.shell:
+        found = _INTERNET_PROGRAMS.search(command.command)
+        if found is not None:
+            yield Expectation("internet", f"!{found['program']}", cell, command.line)
