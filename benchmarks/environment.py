@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,16 +15,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from kanoe.base.errors import KanoeError
 from kanoe.environments.build import environment_for
 from kanoe.environments.bytecode import DONE, compiling
 from kanoe.environments.distributions import kernel_requirements
-from kanoe.environments.interpreters import own_interpreter
+from kanoe.environments.interpreters import choose_interpreter, own_interpreter
 from kanoe.environments.lock_file import dumps, read_lock
 from kanoe.environments.needs import Needs, Requirement
 from kanoe.environments.resolve import resolve
 from kanoe.environments.uv import find_uv
 from measure import Cost, compare, measure, table
 
+OLD_DAYS = (
+    ("2017-06-15", "3.6"),
+    ("2018-04-01", "3.6"),
+    ("2019-10-01", "3.6"),
+    ("2021-03-01", "3.7"),
+    ("2023-06-10", "3.10"),
+)
 NAMES = ("matplotlib", "pandas", "scikit-learn", "seaborn")
 
 LIBRARY = "import dataclasses, hashlib, json, pathlib, selectors, shutil, subprocess, tempfile, tomllib"
@@ -128,6 +137,35 @@ def build(folder: Path, runs: int, *, cold: bool) -> None:
     table(f"{'Cold' if cold else 'Warm'} build of {len(lock.distributions)} distributions", costs)
 
 
+def old_days(folder: Path, runs: int) -> None:
+    """Print what resolving and installing costs for notebooks of old days, uv's cache warm, nothing remembered."""
+    seconds = []
+    print("\nResolving and installing for an old day, uv's cache warm")
+    for day, version in OLD_DAYS:
+        try:
+            interpreter = choose_interpreter(version, memory=folder / "interpreters")
+        except KanoeError:
+            print(f"{day}  Python {version}: not on this machine")
+            continue
+        needs = Needs(tuple(Requirement(name) for name in NAMES), as_of=day, as_of_inferred=True, inferred=True)
+        taken = []
+        for turn in range(runs + 1):
+            store = folder / f"old-{day}-{turn}"
+            started = time.perf_counter()
+            kernel = kernel_requirements(interpreter.minor)
+            lock = resolve(needs, interpreter, kernel=kernel, cache=store / "locks")
+            resolved = time.perf_counter() - started
+            environment_for(lock, interpreter, store=store / "environments")
+            if turn:
+                taken.append((time.perf_counter() - started, resolved))
+            shutil.rmtree(store)
+        whole, resolved = (statistics.median(one[part] for one in taken) for part in (0, 1))
+        seconds.append(whole)
+        print(f"{day}  Python {version:<6}{resolved:>8.2f} s resolved{whole:>8.2f} s in all")
+    if seconds:
+        print(f"median{statistics.median(seconds):>38.2f} s")
+
+
 def timed(work: Callable[[], None]) -> Cost:
     """Do some work here; its own CPU time and that of the processes it starts."""
     before, started = os.times(), time.perf_counter()
@@ -170,6 +208,7 @@ def main() -> None:
         build(folder, runs, cold=False)
         build(folder, max(1, runs // 3), cold=True)
         compiled(folder)
+        old_days(folder, runs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

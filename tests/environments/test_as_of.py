@@ -59,7 +59,9 @@ def made(
 
 
 def infer(source: Source, **settled: Any) -> Period:
-    return infer_period(source, [parse_cell(cell.source) for cell in source.notebook.code_cells], today=TODAY, **settled)
+    return infer_period(
+        source, [parse_cell(cell.source) for cell in source.notebook.code_cells], today=TODAY, **settled
+    )
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------
@@ -119,7 +121,12 @@ POINTS: dict[str, tuple[dict[str, Any], str | None, str | None, str]] = {
     "first kernel id": ({"number": 1}, "3.6", "2017-01-20", "kernel id 1"),
     "kernel id and a later version": ({"number": 182_517, "version": "3.6.5"}, "3.6", "2018-05-18", "Python 3.6.5"),
     "version on Kaggle": ({"version": "3.6.6", "cell": "open('../input/a.csv')"}, "3.6", "2019-05-10", "Python 3.6.6"),
-    "3.6.4 says nothing": ({"version": "3.6.4", "cell": "open('../input/a.csv')"}, "3.6", "2019-06-09", "a Kaggle notebook"),
+    "3.6.4 says nothing": (
+        {"version": "3.6.4", "cell": "open('../input/a.csv')"},
+        "3.6",
+        "2019-06-09",
+        "a Kaggle notebook",
+    ),
     "3.6.4 of early 2018": ({"version": "3.6.4", "number": 700_000}, "3.6", "2018-02-01", "kernel id"),
     "3.6.4 in a new image": ({"version": "3.6.4", "image": 30558}, "3.10", "2023-09-19", "Kaggle image"),
     "private 3.7.4": ({"version": "3.7.4"}, "3.7", "2020-02-12", "Python 3.7.4"),
@@ -202,7 +209,11 @@ def test_what_came_and_what_went(tmp_path: Path) -> None:
 
 
 def picture(version: str) -> dict[str, Any]:
-    text = b"\x89PNG\r\n\x1a\n" + b"\0" * 40 + f"tEXtSoftware\0Matplotlib version{version}, https://matplotlib.org/".encode()
+    text = (
+        b"\x89PNG\r\n\x1a\n"
+        + b"\0" * 40
+        + f"tEXtSoftware\0Matplotlib version{version}, https://matplotlib.org/".encode()
+    )
     return {"output_type": "display_data", "data": {"image/png": base64.b64encode(text + b"\0" * 400).decode()}}
 
 
@@ -265,7 +276,9 @@ def test_a_release_in_the_outputs_raises_the_day(tmp_path: Path) -> None:
 
 
 def test_an_older_release_in_the_outputs_is_a_limit(tmp_path: Path) -> None:
-    period = infer(made(tmp_path, "plt.show()", outputs=(picture("3.7.1"),), stamp="2024-10-01T00:00:00Z", version="3.10.14"))
+    period = infer(
+        made(tmp_path, "plt.show()", outputs=(picture("3.7.1"),), stamp="2024-10-01T00:00:00Z", version="3.10.14")
+    )
     assert period.day == "2024-09-10"
     assert ("matplotlib", "<3.8.0") in period.limits
 
@@ -318,7 +331,12 @@ def test_what_is_given_wins(tmp_path: Path) -> None:
     needs = find_needs(made(tmp_path, number=806_000), python="3.11", as_of="2024-01-01", today=TODAY)
     assert (needs.python, needs.as_of, needs.inferred) == ("3.11", "2024-01-01", False)
     needs = find_needs(made(tmp_path, number=806_000), as_of="2019-01-01", today=TODAY)
-    assert (needs.python, needs.as_of, needs.python_inferred, needs.as_of_inferred) == ("3.6", "2019-01-01", True, False)
+    assert (needs.python, needs.as_of, needs.python_inferred, needs.as_of_inferred) == (
+        "3.6",
+        "2019-01-01",
+        True,
+        False,
+    )
 
 
 def test_what_is_declared_wins(tmp_path: Path) -> None:

@@ -549,3 +549,40 @@ def test_places_are_ordered(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").mkdir()
     assert read_declarations(make_source(tmp_path, "x"), [parse_cell("x")]) == []
+
+
+# --- the Python and the day of a folder --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "python", "day"),
+    [
+        ("runtime.txt", "python-3.7-2020-01-31\n", "3.7", "2020-01-31"),
+        ("runtime.txt", "python-3.6.8", "3.6", None),
+        (".python-version", "3.8.10\n", "3.8", None),
+        (".python-version", "# pinned\n3.9  # here\n3.8\n", "3.9", None),
+        (".python-version", "cpython-3.10.2", "3.10", None),
+        (".python-version", "myenv\n", None, None),
+        ("Pipfile", '[requires]\npython_version = "3.7"\n[packages]\npandas = "==0.25.3"\nnumpy = "*"\n', "3.7", None),
+    ],
+)
+def test_files_that_say_a_python(name: str, text: str, python: str | None, day: str | None, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    found = read_declarations(make_source(tmp_path, "x = 1"), [parse_cell("x = 1")])
+    assert ([one.python for one in found] or [None])[0] == python
+    assert ([one.as_of for one in found] or [None])[0] == day
+
+
+def test_a_pipfile_names_packages(tmp_path: Path) -> None:
+    text = '[packages]\npandas = "==0.25.3"\nnumpy = "*"\nmine = {path = "."}\nrequests = {version = ">=2", extras = ["socks"]}\n'
+    (tmp_path / "Pipfile").write_text(text)
+    (found,) = read_declarations(make_source(tmp_path, "x = 1"), [parse_cell("x = 1")])
+    assert [str(need) for need in found.requirements] == ["pandas==0.25.3", "numpy", "requests>=2"]
+    assert [remark.code for remark in found.diagnostics] == ["declaration-ignored"]
+
+
+@pytest.mark.parametrize("text", ["python-3.7-yesterday", "python-3.7-2020-13-01"])
+def test_a_runtime_with_a_day_that_is_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "runtime.txt").write_text(text)
+    with pytest.raises(InputError, match="is not a day"):
+        read_declarations(make_source(tmp_path, "x = 1"), [parse_cell("x = 1")])

@@ -192,7 +192,7 @@ CELLS: dict[tuple[str, ...], list[str]] = {
     ("import pandas as pd\nimport matplotlib.pyplot as plt\ndf.plot()",): ["matplotlib", "pandas"],
     ("plt.plot(x)",): [],
     ("from bs4 import BeautifulSoup\nBeautifulSoup(page, 'lxml')",): ["beautifulsoup4", "lxml?"],
-    ("import plotly.express as px",): ["nbformat?", "plotly"],
+    ("import plotly.express as px",): ["nbformat?", "pandas?", "plotly"],
     ("from tqdm.notebook import tqdm",): ["ipywidgets?", "tqdm"],
     ("from tqdm import tqdm",): ["tqdm"],
     ("x = __import__('pandas')",): ["pandas"],

@@ -17,7 +17,14 @@ MODERN = {
     "nltk": "3.9.2", "tensorflow": "2.20.0", "keras": "3.12.0", "lightgbm": "4.6.0", "xgboost": "3.1.0", "gensim": "4.4.0",
     "spacy": "3.8.0", "plotly": "6.5.0", "networkx": "3.6", "python": "3.12.4",
 }  # fmt: skip
-OLD = {"pandas": "0.22.0", "scikit-learn": "0.19.1", "numpy": "1.14.0", "seaborn": "0.8.1", "matplotlib": "2.1.0", "python": "3.6.15"}
+OLD = {
+    "pandas": "0.22.0",
+    "scikit-learn": "0.19.1",
+    "numpy": "1.14.0",
+    "seaborn": "0.8.1",
+    "matplotlib": "2.1.0",
+    "python": "3.6.15",
+}
 
 TEXTS = [  # environment, error, code -> library, direction, limit
     (MODERN, "ModuleNotFoundError", "No module named 'sklearn.cross_validation'", "", "scikit-learn", "new", "<0.20"),
@@ -58,7 +65,9 @@ TEXTS = [  # environment, error, code -> library, direction, limit
 
 
 @pytest.mark.parametrize(("versions", "ename", "evalue", "code", "library", "direction", "limit"), TEXTS)
-def test_errors(versions: dict[str, str], ename: str, evalue: str, code: str, library: str, direction: str, limit: str | None) -> None:
+def test_errors(
+    versions: dict[str, str], ename: str, evalue: str, code: str, library: str, direction: str, limit: str | None
+) -> None:
     drift = find_drift(ename, evalue, code, versions)
     assert drift is not None
     assert (drift.library, drift.direction, drift.limit) == (library, direction, limit)

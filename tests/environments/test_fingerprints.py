@@ -89,7 +89,9 @@ def test_code_that_shows_its_age(cells: tuple[str, ...], row: str) -> None:
         ("import pandas as pd", "df.fillna(0, inplace=True)", "self.df.fillna(0, inplace=True)"),
         ("import pandas as pd", "df.loc[0].fillna(0, inplace=True)"),
         ("import seaborn as sns", "sns.barplot(x=x, y=y)", "sns.heatmap(a, b)", "sns.barplot(*arguments)"),
-        ("try:\n    from sklearn.model_selection import KFold\nexcept ImportError:\n    from sklearn.cross_validation import KFold",),
+        (
+            "try:\n    from sklearn.model_selection import KFold\nexcept ImportError:\n    from sklearn.cross_validation import KFold",
+        ),
         ("import tensorflow as tf", "try:\n    tf.Session()\nexcept AttributeError:\n    pass"),
         ("import matplotlib.pyplot as plt\nplt.style.use('ggplot')",),
         ("import numpy as np\nnp.bool_(1)",),

@@ -257,7 +257,9 @@ def test_real_interpreters_are_what_they_say(minor: int, tmp_path_factory: pytes
 
 
 def standing(monkeypatch: pytest.MonkeyPatch, *versions: str) -> None:
-    found = tuple(Interpreter(Path(f"/py/{version}/bin/python"), version, Path(f"/py/{version}")) for version in versions)
+    found = tuple(
+        Interpreter(Path(f"/py/{version}/bin/python"), version, Path(f"/py/{version}")) for version in versions
+    )
     monkeypatch.setattr(interpreters, "find_interpreters", lambda memory=None: found)
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import hashlib
+import subprocess
 from pathlib import Path
 
 import pytest
 from made_sources import make_source
+from registry import File, Registry, wheel
 
+from kanoe.environments import programs
 from kanoe.environments.binder import declaration_folder, read_binder_files
 from kanoe.environments.distributions import find_needs
-from kanoe.environments.programs import find_programs, missing_programs
+from kanoe.environments.programs import bring_program, find_programs, missing_programs
 from kanoe.environments.surroundings import find_expectations
 from kanoe.environments.tables import read_pairs
 from kanoe.ir.code import parse_cell
@@ -124,3 +128,26 @@ def test_no_files_no_words(tmp_path: Path) -> None:
     assert read_binder_files(tmp_path) == ()
     (tmp_path / "apt.txt").write_bytes(b"\xff\xfe\x00")
     assert read_binder_files(tmp_path) == ()
+
+
+# --- programs that a wheel carries ----------------------------------------------------------------------------------
+
+
+def test_a_wheel_carries_a_program(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = wheel("carrier", "1.0", {"carrier/tool-v1": "#!/bin/sh\necho made\n"})
+    registry.add_file("carrier", File("carrier-1.0-py3-none-any.whl", data, "2024-01-01"))
+    row = f"carrier==1.0 carrier/tool-* {'0' * 64},{hashlib.sha256(data).hexdigest()}"
+    monkeypatch.setattr(programs, "read_pairs", lambda _name: {"tool": row, "other": row.replace("tool-", "no-")})
+    folder = bring_program("tool", tmp_path / "store")
+    assert folder is not None
+    assert subprocess.run([folder / "tool"], capture_output=True, check=True).stdout == b"made\n"
+    asked = len(registry.asked)
+    assert bring_program("tool", tmp_path / "store") == folder
+    assert len(registry.asked) == asked
+    assert bring_program("unknown", tmp_path / "store") is None
+    assert not list((tmp_path / "store").glob("wheel.*"))
+
+
+def test_a_program_that_cannot_be_had(tmp_path: Path, registry: Registry) -> None:
+    assert bring_program("ffmpeg", tmp_path / "store") is None
+    assert not list((tmp_path / "store").glob("*.part"))

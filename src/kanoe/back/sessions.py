@@ -360,8 +360,11 @@ def _describe_status(status: int) -> str:
 
 def _headline(problem: dict[str, Any]) -> str:
     """Return `NameError: name 'x' is not defined`, one line."""
-    text = _ANSI.sub("", f"{problem.get('ename', 'Error')}: {problem.get('evalue', '')}").strip()
-    first = text.splitlines()[0] if text else "Error"
+    name = str(problem.get("ename", "Error"))
+    lines = [line.strip() for line in _ANSI.sub("", str(problem.get("evalue", ""))).splitlines()]
+    # Some frame what they say in rows of stars.
+    telling = next((line for line in lines if re.search(r"[^\W_]", line)), lines[0] if lines else "")
+    first = f"{name}: {telling}".strip()
     return first.removesuffix(":") if len(first) <= 500 else first[:500] + "…"
 
 

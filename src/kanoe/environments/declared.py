@@ -361,7 +361,11 @@ def read_pipfile(path: Path) -> Declarations:
         if not isinstance(version, str) or (isinstance(value, dict) and {"git", "path", "file"} & value.keys()):
             found.remarks.append(info("declaration-ignored", f"`{name}` is not from a registry", place=place.of(name)))
             continue
-        _take(f"{name}{'' if version == '*' else version}", found, _Line(path.parent, place.why(name), place.of(name), set()))
+        _take(
+            f"{name}{'' if version == '*' else version}",
+            found,
+            _Line(path.parent, place.why(name), place.of(name), set()),
+        )
     python = _table(table, "requires").get("python_version")
     return found.finish(python=python, python_why=f"{path.name} python_version") if python else found.finish()
 

@@ -261,7 +261,9 @@ def _check_day(day: str, why: str | None, python: str | None) -> None:
     released = python_released(python) if python else None
     if released is not None and day[:10] < released.isoformat():
         message = f"there was no Python {python} on {day[:10]}: it came out on {released}"
-        hint = f"take an older Python (`--python 3.6`), or a later day: `--as-of {first_wheels(python or '') or released}`"
+        hint = (
+            f"take an older Python (`--python 3.6`), or a later day: `--as-of {first_wheels(python or '') or released}`"
+        )
         raise InputError(error("date-broken", message, place=why, hint=hint))
 
 

@@ -31,6 +31,7 @@ _ROW = re.compile(
     r"(?P<shape>\[\]|\((?P<argument>[^)]*)\))?(?P<used> used)?$"
 )
 _ARGUMENT = re.compile(r"\*(?P<count>\d)$|(?P<keyword>\w+)=(?P<value>'[^']*'|\w+)?$|(?P<first>'[^']*')$")
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 LIMIT = re.compile(r"(?P<library>[a-z0-9-]+) (?P<operator><|>=) (?P<version>[\d.]+)$")
 
 
@@ -116,24 +117,31 @@ _SHAPES = {" ": "name", "[": "subscript", "(": "call"}
 
 def find_sightings(codes: Sequence[CellCode]) -> tuple[Sighting, ...]:
     """Return where the code shows a fingerprint: each row once, where it is seen first."""
-    words = _words()
     names = _Names()
     for position, code in enumerate(codes):
         names.read_imports(code, position)
-    for code in codes:
-        if code.tree is not None:
-            names.read_assignments(code.tree)
+    found = [_rows_in(code, names) for code in codes]
+    if any(row.path.startswith(".") for rows in found for row in rows):
+        for code in codes:
+            names.read_assignments(code)
     seen: dict[str, Sighting] = {}
-    for position, code in enumerate(codes):
-        present = {word for word in words if word in code.python}
-        rows = [row for word in present for row in words[word] if not row.needs or row.needs in names.tops]
+    for position, (code, rows) in enumerate(zip(codes, found, strict=True)):
         if rows and code.tree is not None:
-            by_word = {word: [row for row in rows if row.word == word] for word in present}
+            by_word: dict[str, list[Fingerprint]] = {}
+            for row in rows:
+                by_word.setdefault(row.word, []).append(row)
             for row, line in _Search(by_word, names).look(code.tree):
                 seen.setdefault(row.text, Sighting(row, position, line))
         for row, line in _match_imports(names.modules.get(position, ()), rows):
             seen.setdefault(row.text, Sighting(row, position, line))
     return tuple(sorted(seen.values(), key=lambda one: (one.cell, one.line)))
+
+
+def _rows_in(code: CellCode, names: _Names) -> list[Fingerprint]:
+    """Return the rows whose words a cell holds."""
+    words = _words()
+    present = words.keys() & {part for name in set(_IDENTIFIER.findall(code.python)) for part in (name, _last(name))}
+    return [row for word in present for row in words[word] if not row.needs or row.needs in names.tops]
 
 
 @functools.cache
@@ -181,13 +189,18 @@ class _Names:
         if code.tree is not None and "import" in code.python:
             self._read_tree(code.tree)
 
-    def read_assignments(self, tree: ast.Module) -> None:
+    def read_assignments(self, code: CellCode) -> None:
         """Keep what makes the values of names: `model = XGBClassifier()`, `rows = []`."""
-        for node in ast.walk(tree):
+        pending: list[ast.AST] = list(code.tree.body) if code.tree is not None else []
+        while pending:
+            node = pending.pop()
             if isinstance(node, ast.Assign):
                 for target in node.targets:
                     if isinstance(target, ast.Name):
                         self._makers.setdefault(target.id, set()).add(self._maker(node.value))
+            for part in ("body", "orelse", "finalbody", "handlers"):
+                inner = getattr(node, part, None)
+                pending += inner if isinstance(inner, list) else []
 
     def _maker(self, value: ast.expr) -> str:
         """Return the top module that makes a value, `builtins`, or an empty text where nobody knows."""

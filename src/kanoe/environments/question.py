@@ -54,6 +54,7 @@ _LONG_AGO = timedelta(days=400)
 # Libraries use them too, so their day counts. Not typing-extensions: ipython needs newer ones than it says, and it only grows.
 _SHARED = frozenset({"packaging", "python-dateutil", "six", "tzdata"})
 _REJECTED = re.compile(r"Metadata for `([^`]+)` \(v([^)]+)\) could not be parsed")
+_UNBUILT = re.compile(r"Wheels are required for `([^`]+)`")
 _DEPENDS = re.compile(r"depends? on ([A-Za-z0-9][A-Za-z0-9._-]*)((?:[<>=!~]=?=?[A-Za-z0-9.*+!]+,?)+)")
 
 
@@ -331,7 +332,8 @@ class Question:
         others = [one.name for one in self.asked if one.name not in self.kernel and one.url is None]
         others = [] if self._looked == self._day else others
         self._looked = self._day
-        for name in dict.fromkeys((*complaint.names, *others)):
+        unbuilt = [normalise(name) for name in _UNBUILT.findall(said)]
+        for name in dict.fromkeys((*complaint.names, *unbuilt, *others)):
             project = self._project(name)
             if project is not None:
                 failed = name in complaint.names and complaint.code == "build-failed"

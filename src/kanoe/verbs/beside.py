@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kanoe.base.stop import Stop
-from kanoe.engine.events import Event, Noted, StageChanged
+from kanoe.engine.events import Event, StageChanged
 from kanoe.environments.lock import Lock
 from kanoe.environments.programs import absent_programs, bring_program, find_programs, missing_programs
 from kanoe.environments.side_data import Brought, bring_side_data, find_side_data
@@ -21,18 +21,15 @@ def bring_beside(
     store: Store,
     tell: Callable[[Event], None],
     stop: Stop | None = None,
-    *,
-    internet: bool = False,
 ) -> Brought:
-    """Bring the side data of a source, and tell what of it and which programs are missing; nothing of that stops a run.
+    """Bring the side data of a source and programs that wheels carry; nothing that is missing stops a run.
 
     Args:
         source: whose cells are read.
         lock: what its environment holds.
         store: where brought data is kept.
-        tell: takes events.
+        tell: takes events of progress.
         stop: ends the work.
-        internet: whether the run has a network.
 
     Raises:
         CancelledError: `stop` was requested.
@@ -46,7 +43,6 @@ def bring_beside(
             lock,
             store.side_data,
             file_name=source.path.name,
-            internet=internet,
             progress=lambda fraction, text: tell(StageChanged(stage="side data", text=text, fraction=fraction)),
             stop=stop,
         )
@@ -57,7 +53,10 @@ def bring_beside(
         if (folder := bring_program(use.program, store.side_data / "programs", stop)) is not None
     }
     missing = missing_programs(programs, source.path.name, provided=folders)
-    for diagnostic in (*brought.diagnostics, *missing):
-        tell(Noted(diagnostic=diagnostic))
     there = tuple(folders.values())
-    return replace(brought, folders=(*brought.folders, *there), programs=there)
+    return replace(
+        brought,
+        folders=(*brought.folders, *there),
+        programs=there,
+        diagnostics=(*brought.diagnostics, *missing),
+    )

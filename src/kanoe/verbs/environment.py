@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from kanoe.environments.lock_file import dumps, find_lock, read_lock
 from kanoe.environments.needs import Needs
 from kanoe.environments.programs import SANDBOX_PATH, ProgramUse, find_programs
 from kanoe.environments.resolve import resolve
-from kanoe.environments.side_data import SideDatum, find_side_data, with_models
+from kanoe.environments.side_data import Brought, SideDatum, find_side_data, with_models
 from kanoe.environments.sources import find_tree, pin_sources
 from kanoe.environments.trees import take_trees, trees_of, with_trees
 from kanoe.front.read import read_source
 from kanoe.ir.code import parse_cell
 from kanoe.ir.source import Source
 from kanoe.store.home import Store, open_store
+from kanoe.verbs.beside import bring_beside
 
 Watch = Callable[[Event], None]
 
@@ -62,6 +63,7 @@ class Ready:
         local_modules: modules beside the source that it imports.
         facts: what a run's record says about it.
         lock: the lock's text.
+        beside: data that its libraries read and programs that it lacks, as far as they could be brought.
     """
 
     environment: Environment
@@ -70,6 +72,7 @@ class Ready:
     local_modules: tuple[Path, ...]
     facts: dict[str, Any]
     lock: str
+    beside: Brought = field(default_factory=Brought)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ def build(source: Source, locked: Locked, store: Store, tell: Watch, stop: Stop)
         local_modules=(*(_module_path(source.folder, name) for name in locked.needs.local_modules), *trees),
         facts=facts,
         lock=dumps(locked.lock, source.path.name),
+        beside=bring_beside(source, locked.lock, store, tell, stop),
     )
 
 
@@ -191,7 +195,9 @@ def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: St
         progress=_progress(tell),
         stop=stop,
     )
-    return Locked(needs, interpreter, with_trees(lock, trees), None, (*remark, *taken.diagnostics[told:], *remarks(lock)))
+    return Locked(
+        needs, interpreter, with_trees(lock, trees), None, (*remark, *taken.diagnostics[told:], *remarks(lock))
+    )
 
 
 def _choose_python(needs: Needs, memory: Path, stop: Stop) -> tuple[Interpreter, tuple[Diagnostic, ...]]:
@@ -294,7 +300,9 @@ class ShownEnvironment:
         """Return what a person reads."""
         lock = self.locked.lock
         asked = {entry.name for entry in lock.requirements}
-        width = max((len(f"{entry.name} {entry.version}") for entry in lock.distributions if entry.name in asked), default=0)
+        width = max(
+            (len(f"{entry.name} {entry.version}") for entry in lock.distributions if entry.name in asked), default=0
+        )
         size = f", {lock.size / 1e6:.0f} MB to download" if lock.size else ""
         lines = [f"{self.source.path.name}: {self.summary()}; {len(lock.distributions)} distributions{size}"]
         if self.locked.file is not None:

@@ -15,7 +15,7 @@ from kanoe.base.errors import InputError, UnavailableError
 from kanoe.base.stop import Stop
 from kanoe.engine.events import AttemptChosen, AttemptStarted, Noted, StageChanged
 from kanoe.environments.choices import remember_choice
-from kanoe.environments.drift import find_drift, next_periods
+from kanoe.environments.drift import Candidate, find_drift, next_periods
 from kanoe.environments.lock import Lock, quote_command
 from kanoe.environments.missing import find_missing
 from kanoe.environments.needs import Needs
@@ -94,7 +94,8 @@ class Revival:
         self._tell = tell
         self._stop = stop
         self._active = False
-        self._any_age = False
+        self._any_age: bool | None = False
+        self._other_days: bool | None = False
         self.number = 1
         self._tried: list[Needs] = []
         self._failed_at: dict[int, int] = {}
@@ -109,10 +110,12 @@ class Revival:
             CancelledError: `stop` was requested.
         """
         locked = lock_source(self._source, self._options, self._store, self._tell, self._stop)
-        # A lock is what its author wants, and a day that the user gives is the day.
-        free = locked.file is None and locked.needs.as_of_why != "--as-of"
+        needs = locked.needs
+        # A lock is what its author wants, and a day or a Python that somebody names is not moved unasked.
+        named = (needs.as_of and not needs.as_of_inferred) or (needs.python and not needs.python_inferred)
         self._active = locked.file is None and self._revive is not False
-        self._any_age = self._revive or (free and locked.needs.inferred)
+        self._any_age = self._revive or needs.inferred
+        self._other_days = self._revive or not named
         if self._active:
             self._tell(AttemptStarted(attempt=1))
         self._tried.append(locked.needs)
@@ -144,6 +147,20 @@ class Revival:
             self.number += 1
             self._tell(AttemptStarted(attempt=self.number, text=text, reason=str(failure)))
             return self._take(prepared)
+        return None
+
+    def advise(self, failure: Failure) -> str | None:
+        """Return what a user may do about a failure, with the exact command; `None` where nothing is known."""
+        if self._current is None:
+            return None
+        locked, name = self._current.locked, quote_command(self._source.path.name)
+        missing = find_missing(failure.ename, failure.evalue, locked.lock)
+        if missing is not None:
+            return f"Add the distribution that it asks for: `kanoe run {name} --with {missing}`"
+        for one in self._periods(locked, failure, known=True):
+            day = f" --as-of {one.day}" if one.day else ""
+            python = f" --python {one.python}" if one.python else ""
+            return f"The library has changed since ({one.why}); run it as of its day: `kanoe run {name}{day}{python}`"
         return None
 
     def finish(self, *, succeeded: bool) -> None:
@@ -211,13 +228,9 @@ class Revival:
         if missing is not None:
             yield locked.needs.with_requirement(missing, f"{_ASKED} ({failure.place})"), f"with {missing}"
             return
-        versions = {one.name: one.version for one in locked.lock.distributions} | {"python": locked.interpreter.version}
-        drift = find_drift(failure.ename, failure.evalue, failure.code, versions)
-        if drift is None or not (self._any_age or drift.limit):
+        if not self._other_days:
             return
-        tried = [(needs.as_of, needs.python) for needs in self._tried]
-        today = datetime.now(UTC).date()
-        for one in next_periods(locked.needs.as_of, locked.interpreter.short, drift, tried, today=today):
+        for one in self._periods(locked, failure, known=not self._any_age):
             needs = replace(
                 locked.needs,
                 as_of=one.day,
@@ -231,6 +244,16 @@ class Revival:
             )
             day = f"as of {one.day}" if one.day else "the newest releases"
             yield needs, f"Python {one.python or locked.interpreter.short}, {day} ({one.why})"
+
+    def _periods(self, locked: Locked, failure: Failure, *, known: bool) -> list[Candidate]:
+        """Return other days that a failure speaks for; `known`: only where it is known which release changed."""
+        versions = {one.name: one.version for one in locked.lock.distributions} | {"python": locked.interpreter.version}
+        drift = find_drift(failure.ename, failure.evalue, failure.code, versions)
+        if drift is None or (known and not drift.limit):
+            return []
+        tried = [(needs.as_of, needs.python) for needs in self._tried]
+        today = datetime.now(UTC).date()
+        return next_periods(locked.needs.as_of, locked.interpreter.short, drift, tried, today=today)
 
     def _revived(self, needs: Needs, lock: Lock) -> Diagnostic:
         asked = [one.name for one in needs.requirements if any(why.startswith(_ASKED) for why in one.why)]

@@ -127,7 +127,7 @@ def run(
             ready: Ready | None = revival.first()
             while ready is not None:
                 with _session(source, options, store, folder, ready, data) as plan, compiling(ready.environment):
-                    failure = _run_cells(source, plan, options, folder, stop, attempt=revival.number)
+                    failure = _run_cells(source, plan, options, folder, stop, revival)
                 ready = revival.next(failure) if failure is not None and not stop.requested else None
             if not stop.requested:
                 revival.finish(succeeded=failure is None)
@@ -259,10 +259,10 @@ def _hashing(sources: Sequence[DataSource], contents: Contents, folder: RunFolde
 
 
 def _run_cells(
-    source: Source, plan: SessionPlan, options: RunOptions, folder: RunFolder, stop: Stop, *, attempt: int
+    source: Source, plan: SessionPlan, options: RunOptions, folder: RunFolder, stop: Stop, revival: Revival
 ) -> Failure | None:
     """Run the cells and explain what fails; returns what another environment may mend."""
-    steps = [replace(step, task=replace(step.task, attempt=attempt)) for step in plan_cells(source.notebook)]
+    steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in plan_cells(source.notebook)]
     by_task = {step.task.id: step for step in steps}
     circumstances = Circumstances(source.path.name, plan.layout.internet, plan.tool.kind != "none")
     limits = Limits(options.timeout, options.cell_timeout, options.keep_going)
@@ -278,8 +278,10 @@ def _run_cells(
                     place = cell_place(source.path.name, step.task.cell)
                     folder.note(info("cell-failed", f"{event.reason}, as its tag says", place=place))
                 else:
-                    folder.note(explain_failure(step.task, event, circumstances))
-                    failure = failure or _failure(step.task, event)
+                    found = _failure(step.task, event)
+                    explained = explain_failure(step.task, event, circumstances)
+                    folder.note(replace(explained, hint=revival.advise(found) or explained.hint))
+                    failure = failure or found
         if stop.requested:
             folder.note(info("run-cancelled", "the run was interrupted", hint="What ran before is in the run's folder"))
     finally:

@@ -17,7 +17,6 @@ from kanoe.sandbox.confine import Tool, choose_tool, remove_plain_input
 from kanoe.sandbox.inputs import DataSource, Known, attach_inputs, is_provided, place_inputs
 from kanoe.sandbox.layout import INPUT, MODULES, Folders, Layout, Mount, kaggle_variables
 from kanoe.store.home import Store
-from kanoe.verbs.beside import bring_beside
 from kanoe.verbs.environment import Ready
 
 _LONGEST_SOCKET_FOLDER = 60
@@ -88,12 +87,15 @@ def laid_out(
         working: the host folder behind `/kaggle/working`.
         internet: whether there is a network; `None`: not, and told where `kernel-metadata.json` asks for one.
         files: more host files that it sees, at Kaggle's paths.
-        tell: takes events: that there is no sandbox, or no network where one is asked for.
+        tell: takes events: that there is no sandbox, or no network where one is asked for; side data and programs that are missing.
     """
     tool = choose_tool()
     if tool.kind == "none":
         tell(Noted(diagnostic=_no_sandbox(tool)))
-    beside = bring_beside(source, ready.environment.lock, store, tell, internet=bool(internet))
+    for diagnostic in ready.beside.diagnostics:
+        # With a network libraries fetch themselves what is missing.
+        if not (internet and diagnostic.code == "side-data-missing"):
+            tell(Noted(diagnostic=diagnostic))
     mounts, links = place_inputs(data.sources, data.paths)
     runtime = Path(tempfile.mkdtemp(prefix="kanoe-", dir=_short_folder()))
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=store.scratch))
@@ -104,10 +106,10 @@ def laid_out(
         inputs=mounts,
         links=links,
         modules=(*(Mount(path, f"{MODULES}/{path.name}") for path in ready.local_modules), *files),
-        tools=(*ready.tools, *beside.folders),
+        tools=(*ready.tools, *ready.beside.folders),
         variables=kaggle_variables(
-            [str(ready.programs), *map(str, beside.programs)],
-            {"VIRTUAL_ENV": str(ready.environment.path), **beside.variables},
+            [str(ready.programs), *map(str, ready.beside.programs)],
+            {"VIRTUAL_ENV": str(ready.environment.path), **ready.beside.variables},
         ),
         internet=bool(internet),
     )
