@@ -269,6 +269,19 @@ def test_a_picture_dates_a_notebook_without_metadata(tmp_path: Path) -> None:
     assert period.evidence[0] == "matplotlib 3.2.1 in the picture of cell 0"
 
 
+def test_the_first_kaggle_notebooks_do_not_name_their_python(tmp_path: Path) -> None:
+    early = made(tmp_path, "open('../input/train.csv')", kernelspec={"name": "python3"})
+    early = replace(early, notebook=replace(early.notebook, minor=0))
+    period = infer(early)
+    assert (period.python, (period.day or "")[:4]) == ("3.6", "2017")  # from where 3.6 has wheels
+    for other in (
+        replace(early, notebook=replace(early.notebook, minor=4)),
+        replace(early, notebook=replace(early.notebook, metadata={})),
+        made(tmp_path, "x = 1", kernelspec={"name": "python3"}),
+    ):
+        assert infer(other) == Period()
+
+
 def test_a_release_in_the_outputs_raises_the_day(tmp_path: Path) -> None:
     period = infer(made(tmp_path, "plt.show()", outputs=(picture("3.2.1"),), number=412_000, version="3.6.6"))
     assert period.day is not None

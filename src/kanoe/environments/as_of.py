@@ -41,6 +41,9 @@ _ABOVE_FLOOR = datetime.timedelta(days=30)
 _BELOW_CEILING = datetime.timedelta(days=15)
 _IN_USE = datetime.timedelta(days=60)  # from a release to the run of somebody who has it
 _NO_INFORMATION = "3.6.4"  # Kaggle wrote it for five years, whatever the image had
+_MIDDLE_OF_FIRST_YEARS = Day(
+    2016, 6, 15
+)  # of 1,870 Kaggle notebooks, those without `language_info` are of 2015-12 to 2016-08
 _MIDDLE_OF_NO_INFORMATION = Day(2019, 6, 30)
 _OLDEST = (3, 6)  # 3.5 has no kernel that Kanoe could talk to; its notebooks run on 3.6
 _MODERN = (3, 11)  # a private notebook of this Python or a later one is taken for a new one
@@ -95,6 +98,7 @@ class _Facts:
     created: tuple[Day, str] | None
     path_python: str | None = None
     installed: tuple[tuple[Release, str], ...] = ()
+    first_years: bool = False
 
 
 def infer_period(
@@ -193,6 +197,10 @@ def _read_facts(notebook: Notebook, metadata: KernelMetadata | None, codes: Sequ
         created=_read_number(number, today),
         path_python=remains.python,
         installed=tuple(_installed(remains)),
+        first_years=notebook.minor == 0
+        and any(_KAGGLE_PATH.search(code.source) for code in codes)
+        and "kernelspec" in notebook.metadata
+        and not {"language_info", "kaggle"} & set(notebook.metadata),
     )
 
 
@@ -311,6 +319,8 @@ def _find_point(facts: _Facts) -> _Point | None:
     if facts.installed:
         newest, phrase = max(facts.installed, key=lambda one: one[0].day)
         return _Point(newest.day + _IN_USE, (phrase,))
+    if facts.first_years:
+        return _Point(_MIDDLE_OF_FIRST_YEARS - LAG, ("a Kaggle notebook of 2015 or 2016: it does not name its Python",))
     if facts.version == _NO_INFORMATION and facts.kaggle:
         return _Point(_MIDDLE_OF_NO_INFORMATION - LAG, ("a Kaggle notebook of 2018 to 2023",))
     return None
