@@ -316,6 +316,11 @@ def _find_point(facts: _Facts) -> _Point | None:
         return _Point(facts.created[0] - LAG, (facts.created[1],))
     if window is not None:
         return _Point(_middle(window) - LAG, (said,))
+    return _find_weak_point(facts)
+
+
+def _find_weak_point(facts: _Facts) -> _Point | None:
+    """Return the day that what is left speaks for: releases in the outputs, the habits of Kaggle's own files."""
     if facts.installed:
         newest, phrase = max(facts.installed, key=lambda one: one[0].day)
         return _Point(newest.day + _IN_USE, (phrase,))

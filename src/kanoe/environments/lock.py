@@ -101,6 +101,14 @@ def this_platform() -> str:
     return f"{system}-{os.uname().machine.lower()}"
 
 
+def reasons_of(requirements: Iterable[Requirement]) -> dict[str, tuple[str, ...]]:
+    """Return who asks for each distribution, by its name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in requirements:
+        found[one.name] = tuple(dict.fromkeys((*found.get(one.name, ()), *one.why)))
+    return found
+
+
 def describe_needed_by(names: Iterable[str]) -> str:
     """Return the reason for a distribution that others need: `needed by pandas and seaborn`."""
     shown = sorted(names)

@@ -7,8 +7,8 @@ and sizes. What the source can do without never makes a resolution fail.
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import importlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,11 @@ from kanoe.base.files import replace_file
 from kanoe.base.hashing import hash_text
 from kanoe.base.stop import Stop
 from kanoe.environments.interpreters import Interpreter
-from kanoe.environments.lock import Distribution, Lock, describe_needed_by, public_url, this_platform
+from kanoe.environments.lock import Lock, public_url, reasons_of, this_platform
 from kanoe.environments.lock_file import dumps, loads
 from kanoe.environments.needs import Needs, Requirement
-from kanoe.environments.question import PINNED, Question, Version
 from kanoe.environments.uv import Progress, index_settings, quiet
-from kanoe.environments.versions import marker_holds, normalise
+from kanoe.environments.versions import marker_holds
 
 _FORM = "resolution/3"  # to be raised when the same needs come to another lock
 _PIP = Requirement("pip", why=("runs `!pip` lines",))
@@ -69,22 +68,13 @@ def resolve(
             return lock
     progress(None, f"resolving {len(asked)} requirements for Python {interpreter.short}")
     names = frozenset(one.name for one in own)
-    question = Question(needs, interpreter, asked, names, cache.with_name("registry"), folder, stop)
-    versions = question.solve()
-    lock = Lock(
-        python=interpreter.short,
-        platform=this_platform(),
-        requirements=tuple(sorted(question.asked, key=lambda one: (one.name, one.marker))),
-        distributions=_find_files(question, versions),
-        as_of=needs.as_of,
-        skipped=tuple(sorted(question.skipped, key=lambda one: one.name)),
-        moved=tuple(one for _, one in sorted(question.moved.items())),
-    )
+    question = _load("question").Question(needs, interpreter, asked, names, cache.with_name("registry"), folder, stop)
+    made: Lock = _load("lock_making").make_lock(question, interpreter, needs.as_of)
     if all(requirement.url is None or _is_lasting(requirement.url) for requirement in asked):
         with contextlib.suppress(OSError):
             cache.mkdir(parents=True, exist_ok=True)
-            replace_file(remembered, dumps(lock).encode())
-    return lock
+            replace_file(remembered, dumps(made).encode())
+    return made
 
 
 def _is_lasting(url: str) -> bool:
@@ -124,7 +114,7 @@ def _recall(remembered: Path, asked: Sequence[Requirement]) -> Lock | None:
         return None
     reasons = {(one.name, one.marker): one.why for one in asked}
     requirements = tuple(replace(one, why=reasons.get((one.name, one.marker), one.why)) for one in lock.requirements)
-    direct = _reasons(requirements)
+    direct = reasons_of(requirements)
     return replace(
         lock,
         requirements=requirements,
@@ -138,56 +128,6 @@ def _recall(remembered: Path, asked: Sequence[Requirement]) -> Lock | None:
     )
 
 
-def _reasons(requirements: Iterable[Requirement]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for one in requirements:
-        found[one.name] = tuple(dict.fromkeys((*found.get(one.name, ()), *one.why)))
-    return found
-
-
-def _find_files(question: Question, versions: Sequence[Version]) -> tuple[Distribution, ...]:
-    """Return the distributions of these versions with their files."""
-    if not versions:
-        return ()
-    direct = _reasons(question.asked)
-    found = [_distribution(one, question.packages.get(one.name, {}), direct.get(one.name, ())) for one in versions]
-    bare = [version for version, one in zip(versions, found, strict=True) if not one.hashes and one.url is None]
-    if bare:
-        # A registry without hashes: uv fetches the files and computes them.
-        hashes = dict(_read_hashes(question.ask_again(bare, "--generate-hashes")))
-        found = [replace(one, hashes=one.hashes or hashes.get(one.name, ())) for one in found]
-    return tuple(sorted(found, key=lambda one: one.name))
-
-
-def _read_hashes(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for block in re.split(r"\n(?=\S)", text):
-        pinned = PINNED.match(block)
-        if pinned is not None:
-            yield normalise(pinned["name"]), tuple(sorted(re.findall(r"--hash=([a-z0-9]+:[0-9a-f]+)", block)))
-
-
-def _distribution(version: Version, package: Mapping[str, Any], why: tuple[str, ...]) -> Distribution:
-    """Return a distribution from the table of a pylock file (https://packaging.python.org/en/latest/specifications/pylock-toml/)."""
-    files = package.get("wheels") or [package[kind] for kind in ("sdist", "archive") if kind in package]
-    # A wheel for this platform is preferred to one for any.
-    chosen: Mapping[str, Any] = min(
-        files, key=lambda one: one.get("url", one.get("path", "")).endswith("-any.whl"), default={}
-    )
-    needed = (describe_needed_by(version.needed_by),) if version.needed_by else ()
-    return Distribution(
-        name=version.name,
-        version=version.version or package.get("version") or "0",
-        why=(*why, *needed),
-        hashes=tuple(
-            sorted({f"{name}:{value}" for file in files for name, value in _strongest(file.get("hashes", {}))})
-        ),
-        url=version.url,
-        size=chosen.get("size"),
-    )
-
-
-def _strongest(hashes: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return one hash of a file, of those that uv knows."""
-    return next(
-        ([(name, hashes[name])] for name in ("sha256", "sha512", "sha384", "blake2b", "md5") if name in hashes), []
-    )
+def _load(name: str) -> Any:
+    """Return a module that only a resolution needs: loading them takes as long as the rest of a warm start."""
+    return importlib.import_module(f"kanoe.environments.{name}")

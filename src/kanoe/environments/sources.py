@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import json
 import os
 import re
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +35,6 @@ _BRANCH = re.compile(r"(?P<url>git\+[a-z+]+://(?:[^/@]*@)?[^#@]+?)(?:\.git)?(?:@
 _REPOSITORY = re.compile(r"git\+(https?://[^/@]*/[^@#]+?)(?:\.git)?/?(?:@[^#]*)?(?:#.*)?$")
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz")
 _SECONDS = 90.0  # that a repository may take to answer
-_ASK_SECONDS = 15.0  # for one web page
 _FAILED_SECONDS = 600.0  # that a failure is believed
 
 
@@ -232,16 +230,8 @@ def fetch_page(url: str, *, head: bool = False) -> bytes:
     Raises:
         LookupError: there is nothing, or nobody answers.
     """
-    request = urllib.request.Request(url, method="HEAD" if head else "GET", headers={"User-Agent": "kanoe"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=_ASK_SECONDS) as answer:  # noqa: S310 - the addresses are of our tables
-            return bytes(answer.read())
-    except urllib.error.HTTPError as cause:
-        with cause:
-            raise LookupError(f"{_host(url)} answers {cause.code} {cause.reason}") from cause
-    except (OSError, ValueError) as cause:
-        reason = getattr(cause, "reason", None) or cause
-        raise LookupError(f"{_host(url)} does not answer: {getattr(reason, 'strerror', None) or reason}") from cause
+    page: bytes = importlib.import_module("kanoe.environments.web").fetch_page(url, head=head)
+    return page
 
 
 def model_version(day: str | None, spacy: str = "") -> str:
