@@ -19,7 +19,7 @@ from kanoe.front.read import read_source
 from kanoe.ir.code import CellCode, parse_cell
 from kanoe.ir.source import Source
 from kanoe.store.home import Store, open_store
-from kanoe.verbs.environment import EnvironmentOptions, Locked, ShownEnvironment, Watch, ignore, lock_source
+from kanoe.verbs.environment import EnvironmentOptions, Locked, Watch, ignore, lock_source
 from kanoe.verbs.sandbox import attach_data
 
 
@@ -127,7 +127,7 @@ class _Examination:
         self.locked = lock_source(self.source, self.options, self.store, tell, self.stop)
         for diagnostic in self.locked.notes:
             tell(Noted(diagnostic=diagnostic))
-        return ShownEnvironment(self.source, self.locked).summary()
+        return self.locked.describe()
 
     def data(self, tell: Watch) -> str:
         data = attach_data(self.source, self.options.inputs, self.store, tell)

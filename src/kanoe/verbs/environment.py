@@ -34,6 +34,9 @@ from kanoe.verbs.beside import bring_beside
 
 Watch = Callable[[Event], None]
 
+# The library whose version tells a reader most about an environment, the first that the source asks for.
+_MAIN = ("pandas", "tensorflow", "torch", "keras", "scikit-learn", "numpy", "matplotlib")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentOptions:
@@ -85,6 +88,19 @@ class Locked:
     file: Path | None
     notes: tuple[Diagnostic, ...] = ()
 
+    def describe(self) -> str:
+        """Return the environment and what speaks for it: `Python 3.6.15, pandas 0.22.0, 2018-04-10: kernel id 3456789`."""
+        needs, lock = self.needs, self.lock
+        asked = {one.name for one in needs.requirements}
+        main = next((one for name in _MAIN if name in asked and (one := lock.find(name)) is not None), None)
+        words = [f"Python {self.interpreter.version}"]
+        if lock.as_of:
+            words += [f"{main.name} {main.version}"] if main else []
+            words.append(lock.as_of[:10])
+        whys = [*needs.evidence] if needs.inferred else []
+        whys = whys or list(dict.fromkeys(why for why in (needs.python_why, needs.as_of_why) if why))
+        return f"{', '.join(words)}{f': {_join(whys)}' if whys else ''}"
+
 
 def ready_environment(source: Source, options: EnvironmentOptions, store: Store, tell: Watch, stop: Stop) -> Ready:
     """Return the environment of a source, built if it is not there.
@@ -119,9 +135,7 @@ def build(source: Source, locked: Locked, store: Store, tell: Watch, stop: Stop)
     trees = trees_of(locked.lock, store.side_data / "trees", progress=_progress(tell), stop=stop)
     count = len(locked.lock.distributions)
     where = f", from {locked.file.name}" if locked.file else ""
-    day = f", as of {locked.lock.as_of}" if locked.lock.as_of else ""
-    why = f" ({'; '.join(locked.needs.evidence)})" if locked.needs.evidence and not locked.file else ""
-    text = f"Python {locked.interpreter.version}, {count} distributions{where}{day}{why}"
+    text = f"{locked.describe()}{';' if locked.lock.as_of else ','} {count} distributions{where}"
     tell(StageChanged(stage="environment", text=text, fraction=1.0, done=True))
     facts = {
         "id": environment.id,
@@ -304,7 +318,7 @@ class ShownEnvironment:
             (len(f"{entry.name} {entry.version}") for entry in lock.distributions if entry.name in asked), default=0
         )
         size = f", {lock.size / 1e6:.0f} MB to download" if lock.size else ""
-        lines = [f"{self.source.path.name}: {self.summary()}; {len(lock.distributions)} distributions{size}"]
+        lines = [f"{self.source.path.name}: {self.locked.describe()}; {len(lock.distributions)} distributions{size}"]
         if self.locked.file is not None:
             lines.append(f"from the lock {self.locked.file.name}")
         for entry in lock.distributions:
@@ -314,14 +328,6 @@ class ShownEnvironment:
         if rest:
             lines.append(f"and what these need: {', '.join(rest)}")
         return [*lines, *self._moved_lines(), *self._other_lines()]
-
-    def summary(self) -> str:
-        """Return the Python, the day, and what tells of them: `Python 3.6.15, 2018-04-10: kernel id 3456789 (2018-04-10)`."""
-        needs, lock = self.locked.needs, self.locked.lock
-        day = f", {lock.as_of[:10]}" if lock.as_of else ""
-        whys = [*needs.evidence] if needs.inferred else []
-        whys = whys or list(dict.fromkeys(why for why in (needs.python_why, needs.as_of_why) if why))
-        return f"Python {self.locked.interpreter.version}{day}{f': {_join(whys)}' if whys else ''}"
 
     def _moved_lines(self) -> list[str]:
         lock = self.locked.lock
