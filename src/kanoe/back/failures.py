@@ -75,6 +75,41 @@ def _missing_module(problem: Mapping[str, Any], _circumstances: Circumstances) -
     return f"Add the distribution that provides it: `--with {module.replace('_', '-')}`"
 
 
+# A library of the system that wheels leave out -> Debian's package of it.
+_LIBRARIES = {
+    "libgomp": "libgomp1",
+    "libomp": "libomp5",
+    "libGL": "libgl1",
+    "libEGL": "libegl1",
+    "libgthread-2": "libglib2.0-0",
+    "libglib-2": "libglib2.0-0",
+    "libSM": "libsm6",
+    "libICE": "libice6",
+    "libXext": "libxext6",
+    "libXrender": "libxrender1",
+    "libX11": "libx11-6",
+    "libsndfile": "libsndfile1",
+    "libportaudio": "libportaudio2",
+    "libxcb": "libxcb1",
+    "libpq": "libpq5",
+    "libgeos_c": "libgeos-c1v5",
+    "libproj": "libproj25",
+    "libspatialindex_c": "libspatialindex6",
+    "libMagickWand-6": "libmagickwand-6.q16-6",
+    "libtk8": "libtk8.6",
+}
+
+
+def _missing_library(problem: Mapping[str, Any], _circumstances: Circumstances) -> str | None:
+    text = str(problem.get("evalue", ""))
+    found = re.search(r"\b(lib[\w+-]+)(\.[\w.]*so[\w.]*|\.so[\w.]*)?: cannot open shared object file", text)
+    if found is None or found[2] is None:
+        return None
+    package = _LIBRARIES.get(found[1])
+    install = f"`apt install {package}`" if package else "with this system's packages"
+    return f"The system library `{found[1]}{found[2]}` is not on this machine: install it ({install}), then run again"
+
+
 def _missing_file(problem: Mapping[str, Any], circumstances: Circumstances) -> str | None:
     text = str(problem.get("evalue", ""))
     if problem.get("ename") != "FileNotFoundError" and "No such file or directory" not in text:
@@ -124,6 +159,7 @@ def _moved_name(problem: Mapping[str, Any], _circumstances: Circumstances) -> st
 
 _HINTS: tuple[Callable[[Mapping[str, Any], Circumstances], str | None], ...] = (
     _missing_module,
+    _missing_library,
     _network,
     _missing_file,
     _input_refused,

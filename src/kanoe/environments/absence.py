@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -29,44 +30,45 @@ class Cause:
 
 
 def explain_absence(
-    project: Project | None, name: str, python: str, *, day: str | None = None, specifier: str = ""
+    project: Project, python: str, *, day: str | None = None, specifier: str = ""
 ) -> Cause | None:
-    """Return why this machine can have no release of a distribution; `None` if there is one, or nothing is known.
+    """Return why this machine can have no release of a distribution; `None` if there is one.
 
     Args:
-        project: from a registry; `None`: no registry has it.
-        name: the distribution.
+        project: from a registry.
         python: the interpreter's version, `3.6.15`.
         day: nothing later may be taken.
         specifier: the versions that will do.
     """
-    if project is None or not any(file.version for file in project.files if not file.yanked):
-        return _conda_alone(name) or _emptied(project, name)
+    if all(file.yanked or file.version is None for file in project.files):
+        return explain_nothing(project.name)
+    if not offers(project, python, build=False):
+        cause = _nothing_ready(project, python)
+        if cause is not None:
+            return (only_conda(project.name) if cause.is_of_build else None) or cause
     ready = offers(project, python, specifier, build=False)
-    cause = _nothing_ready(project, python) if not offers(project, python, build=False) else None
-    if cause is not None:
-        return _conda_alone(name) if cause.is_of_build and read_pairs("conda_only").get(name) else cause
     return _removed(project, ready or offers(project, python, specifier), day)
+
+
+def explain_nothing(name: str) -> Cause:
+    """Return why a name has no files at all."""
+    hint = "Name another that has its modules: `--with NAME`"
+    return only_conda(name) or Cause(f"everything of `{name}` is gone from the registry", hint)
+
+
+def only_conda(name: str) -> Cause | None:
+    """Return that conda alone has a distribution, if a table knows it."""
+    channel = read_pairs("conda_only").get(name)
+    if channel is None:
+        return None
+    message = f"`{name}` is to be had from conda alone (channel `{channel}`), not from Python's registries"
+    return Cause(message, _LEFT_OUT)
 
 
 def nearest_ready(project: Project, python: str, specifier: str = "") -> Offer | None:
     """Return the newest release that needs no build for this Python, among versions that will do."""
     found = offers(project, python, specifier, build=False)
     return found[-1] if found else None
-
-
-def _conda_alone(name: str) -> Cause | None:
-    channel = read_pairs("conda_only").get(name)
-    if channel is None:
-        return None
-    message = f"`{name}` is to be had from conda alone (channel {channel}), not from Python's registries"
-    return Cause(message, f"{_LEFT_OUT}; Kanoe installs from Python's registries")
-
-
-def _emptied(project: Project | None, name: str) -> Cause | None:
-    if project is None or (not project.files and not project.exists):
-        return None
-    return Cause(f"everything of `{name}` is gone from the registry", "Name another that has its modules: `--with NAME`")
 
 
 def _removed(project: Project, found: Sequence[Offer], day: str | None) -> Cause | None:
@@ -106,7 +108,7 @@ def _nothing_ready(project: Project, python: str) -> Cause | None:
 def _only_system(ready: Iterable[File]) -> str | None:
     """Return the system that all these wheels are for, if it is another than this one."""
     systems = {_system(file.name) for file in ready}
-    if not systems or systems - {"Windows", "macOS"}:
+    if not systems or systems - {"Windows", "macOS"} or (sys.platform == "darwin" and "macOS" in systems):
         return None
     return " and ".join(sorted(systems, reverse=True))
 

@@ -124,7 +124,7 @@ def offers(project: Project, python: str, specifier: str = "", *, build: bool = 
         version = file.version
         if version is None or file.yanked or not _fits(file, version, python, specifier):
             continue
-        if not (tags & set(_tags(file.name)) if file.is_wheel else build):
+        if not (tags & set(tags_of(file.name)) if file.is_wheel else build):
             continue
         earlier = found.get(version)
         if earlier is None or (file.uploaded or "") < earlier.uploaded:
@@ -136,51 +136,6 @@ def offers(project: Project, python: str, specifier: str = "", *, build: bool = 
     return tuple(sorted(final or found.values(), key=lambda one: (one.uploaded[:10], sort_key(one.version))))
 
 
-def explain_absence(project: Project, python: str) -> tuple[str, str] | None:
-    """Return why this machine can have no release of a project, and what to do; `None` if there is one.
-
-    Args:
-        project: from a registry.
-        python: the interpreter's version, `3.6.15`.
-    """
-    name, short = project.name, ".".join(python.split(".")[:2])
-    files = [file for file in project.files if not file.yanked and file.version is not None]
-    if offers(project, python, build=False):
-        return None
-    if not files:
-        return f"everything of `{name}` is gone from the registry", "Name another that has its modules: `--with NAME`"
-    pythons = _pythons(files)
-    other = f"`--python {min(pythons, key=lambda one: _distance(one, short))}`" if pythons else "another Python"
-    ready = [file for file in files if file.is_wheel]
-    if len(ready) == len(files) and all(re.search(r"-win(32|_\w+)\.whl$", file.name) for file in ready):
-        return f"`{name}` is for Windows only", "Take its import out, or put it in a `try`"
-    if len(ready) < len(files):
-        if not offers(project, python):
-            return f"no release of `{name}` is for Python {short}", f"Take {other}"
-        if not project.is_compiled and not ready:
-            return None
-        message = (
-            f"`{name}` has no ready file for Python {short} here, and to build it takes a compiler and its libraries"
-        )
-        return message, f"Take {other}" if pythons else "Install them (`apt install build-essential`), and run again"
-    what = f"; there are files for Python {', '.join(pythons)}" if pythons else ""
-    return f"no release of `{name}` has a file for Python {short} on this machine{what}", f"Take {other}"
-
-
-def _pythons(files: Iterable[File]) -> list[str]:
-    """Return the Pythons that there are wheels for on this machine."""
-    found = []
-    for minor in range(6, 20):
-        tags = wheel_tags((3, minor))
-        if any(file.is_wheel and not tags.isdisjoint(_tags(file.name)) for file in files):
-            found.append(f"3.{minor}")
-    return found
-
-
-def _distance(one: str, other: str) -> int:
-    return abs(int(one.partition(".")[2]) - int(other.partition(".")[2]))
-
-
 def _fits(file: File, version: str, python: str, specifier: str) -> bool:
     try:
         return version_fits(python, file.requires_python) and version_fits(version, specifier)
@@ -188,7 +143,8 @@ def _fits(file: File, version: str, python: str, specifier: str) -> bool:
         return not specifier
 
 
-def _tags(name: str) -> Iterator[str]:
+def tags_of(name: str) -> Iterator[str]:
+    """Yield what a wheel's file is for: `cp311-cp311-manylinux_2_17_x86_64` and the like."""
     pythons, abis, platforms = name.removesuffix(".whl").split("-")[-3:]
     for python in pythons.split("."):
         for abi in abis.split("."):
