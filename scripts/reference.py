@@ -415,7 +415,8 @@ def indented_as_code(text: str) -> str:
 def lock_tables() -> str:
     """Return the tables of a lock's keys, held against a lock with one of everything."""
     content = tomllib.loads(lock_file.dumps(sample_lock(everything=True)))
-    kinds = {"requirement": needs.Requirement, "skipped": lock.Skipped, "distribution": lock.Distribution}
+    kinds = {"requirement": needs.Requirement, "skipped": lock.Skipped, "moved": lock.Moved}
+    kinds["distribution"] = lock.Distribution
     listed = {kind: {key for row in content.pop(kind) for key in row} for kind in kinds}
     heads = held("lock-head", content)
     parts = [table(["Key", "Meaning"], ([f"`{key}`", text] for key, text in heads.items()))]
@@ -439,11 +440,16 @@ def sample_lock(*, everything: bool = False) -> lock.Lock:
         as_of="2023-06-01",
         requirements=(pandas, toy) if everything else (pandas,),
         distributions=(
-            lock.Distribution("numpy", "1.24.3", ("needed by pandas",), (numpy,), size=17300000),
+            lock.Distribution("numpy", "1.25.0", ("needed by pandas",), (numpy,), size=17300000),
             lock.Distribution("pandas", "1.5.3", pandas.why, (first,), size=12000000),
             *([lock.Distribution("toy", "1.0", toy.why, url=link)] if everything else []),
         ),
         skipped=(lock.Skipped("cudf", ("imported by cell 1",), "the registry has no distribution `cudf`"),),
+        moved=(
+            lock.Moved(
+                "numpy", "2023-06-18T00:00:00Z", "the set needs numpy>=1.25, and the first such release is 1.25.0"
+            ),
+        ),
     )
 
 

@@ -23,6 +23,7 @@ def folder(path: Path) -> RunFolder:
 def play(run: RunFolder, number: int) -> None:
     """One attempt: a cell that prints, and a file that it writes."""
     run.take(AttemptStarted(attempt=number))
+    run.facts |= {"environment": f"of {number}"}
     run.take(TaskStarted(task="a", cell=0, attempt=number))
     run.take(TaskMessage(task="a", message="stream", content={"name": "stdout", "text": f"in {number}\n"}))
     (run.working / f"of-{number}.csv").write_text(str(number))
@@ -58,6 +59,7 @@ def test_an_earlier_attempt_may_be_the_run(tmp_path: Path) -> None:
     assert printed(out / "notebook.ipynb") == "in 2\n"
     assert [path.name for path in (out / "working").iterdir()] == ["of-2.csv"]
     assert (out / "kanoe.lock").read_text() == "lock 2"
+    assert json.loads((out / "run.json").read_text())["environment"] == "of 2"
     assert [line["data"] for line in json.loads((out / "log.json").read_text())] == ["in 2\n"]
     assert sorted(path.name for path in (out / "attempts").iterdir()) == ["1", "3"]
 

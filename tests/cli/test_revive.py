@@ -9,7 +9,18 @@ import nbformat
 import pytest
 from kanoe_command import kanoe, write_notebook
 
+from kanoe.back.run_folder import RunFolder, make_directory
+from kanoe.base.errors import UnavailableError
+from kanoe.base.stop import Stop
 from kanoe.environments.interpreters import find_interpreters
+from kanoe.front.read import read_source
+from kanoe.sandbox.confine import Tool
+from kanoe.store.home import open_store
+from kanoe.store.records import Records
+from kanoe.verbs.environment import EnvironmentOptions, ignore
+from kanoe.verbs.revive import Revival
+from kanoe.verbs.run import RunOptions, _run_cells
+from worlds import session_plan
 
 OLD = Path(__file__).parents[2] / "examples" / "old"
 PYTHONS = {interpreter.minor for interpreter in find_interpreters()}
@@ -66,6 +77,22 @@ def test_an_error_of_the_notebooks_own_is_not_tried_again(tmp_path: Path) -> Non
     done = kanoe("run", path, "--json", "--no-html", "--revive")
     assert (done.code, states(done.report)) == (1, [("FAILED", 1), ("SKIPPED", 0)])
     assert not (Path(done.report["directory"]) / "attempts").exists()
+
+
+def test_a_kernel_that_does_not_start_ends_the_run_only_in_the_first_environment(tmp_path: Path) -> None:
+    source = read_source(write_notebook(tmp_path / "x.ipynb", "1"))
+    store, stop = open_store(), Stop()
+    folder = RunFolder("x", source, make_directory(tmp_path / "out"), Records(store.records), ignore)
+    plan = session_plan(tmp_path, Tool("none"), python=Path("/bin/false"))
+    revival = Revival(source, EnvironmentOptions(), store, ignore, stop)
+    with pytest.raises(UnavailableError):
+        _run_cells(source, plan, RunOptions(), folder, stop, revival)
+    revival.number = 2
+    failure = _run_cells(source, plan, RunOptions(), folder, stop, revival)
+    assert failure is not None
+    assert failure.cell == -1
+    assert str(failure).startswith("the start: the notebook's process ended at its start")
+    folder.finish(None, page=False)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import itertools
 import re
 import tomllib
 from dataclasses import replace
@@ -322,8 +323,30 @@ def test_a_python_alone_brings_its_day(tmp_path: Path) -> None:
 
 def test_the_python_of_a_day() -> None:
     assert [python_of(datetime.date(year, 6, 1)) for year in (2012, 2016, 2018, 2021, 2024, 2030)] == [
-        (3, 4), (3, 5), (3, 6), (3, 7), (3, 10), (3, 12),
+        (3, 4), (3, 4), (3, 6), (3, 7), (3, 10), (3, 12),
     ]  # fmt: skip
+    assert python_of(datetime.date(2016, 12, 1)) == (3, 5)
+
+
+@pytest.mark.parametrize("name", ["kaggle_pythons", "interpreter_releases"])
+def test_no_python_is_used_before_it_is_out(name: str) -> None:
+    released = tables.read_pairs("interpreter_releases")
+    for version, days in tables.read_pairs(name).items():
+        assert released.get(version, "") <= days.split()[0]
+
+
+def test_the_tables_of_kaggles_pythons_agree() -> None:
+    for version, days in tables.read_pairs("kaggle_pythons").items():
+        first, last = (datetime.date.fromisoformat(day) for day in days.split())
+        middle = first + (last - first) / 2
+        assert ".".join(version.split(".")[:2]) == "{}.{}".format(*python_of(middle))
+
+
+def test_releases_of_a_python_rise() -> None:
+    rows = [(*map(int, version.split(".")), day) for version, day in tables.read_pairs("interpreter_releases").items()]
+    assert rows == sorted(rows)
+    for before, after in itertools.pairwise(rows):
+        assert before[:2] != after[:2] or before[3] <= after[3]
     assert clamp_day("2016-01-01", (3, 6)) == "2017-01-20"
     assert clamp_day("2016-01-01", (3, 99)) == "2016-01-01"
 

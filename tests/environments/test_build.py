@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import json
 import os
@@ -23,7 +24,7 @@ from kanoe.environments import bytecode
 from kanoe.environments.build import environment_for, environment_id
 from kanoe.environments.bytecode import DONE, compiling
 from kanoe.environments.interpreters import choose_interpreter, find_interpreters, own_interpreter
-from kanoe.environments.lock import Lock
+from kanoe.environments.lock import Distribution, Lock
 from kanoe.environments.lock_file import dumps, loads
 from kanoe.environments.needs import Needs, Requirement
 from kanoe.environments.resolve import resolve
@@ -154,8 +155,10 @@ def test_a_closed_port(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_build_that_fails_says_who_asks(world: World) -> None:
     backend = "def build_wheel(*_, **__):\n    raise RuntimeError('no compiler today')\n"
-    world.registry.add_file("source", File("source-1.0.tar.gz", sdist("source", "1.0", backend), "2020-01-01"))
-    lock = world.lock(Requirement("source", why=("imported by cell 5",)))
+    data = sdist("source", "1.0", backend)
+    world.registry.add_file("source", File("source-1.0.tar.gz", data, "2020-01-01"))
+    wanted = Distribution("source", "1.0", ("imported by cell 5",), (f"sha256:{hashlib.sha256(data).hexdigest()}",))
+    lock = replace(world.lock(), distributions=(wanted,))  # of a machine where it builds
     with pytest.raises(UnavailableError) as raised:
         world.build(lock)
     (found,) = raised.value.diagnostics
@@ -262,14 +265,15 @@ def test_two_at_once_build_once(world: World) -> None:
     assert world.leftovers() == []
 
 
-def test_a_kill_leaves_nothing_that_is_believed(world: World) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_kill_leaves_nothing_that_is_believed(number: signal.Signals, world: World) -> None:
     lock, other = world.lock(), world.lock(Requirement("figures"))
     world.registry.gate.clear()
     child = start(world, lock)
     wait_for(lambda: building(world))
-    child.send_signal(signal.SIGKILL)
+    child.send_signal(number)
     child.communicate()
-    assert world.leftovers() != []
+    assert (world.leftovers() == []) == (number is signal.SIGINT), "Ctrl-C is heard, and what is half done is removed"
     assert not (world.store / environment_id(lock, OWN)).exists()
     world.registry.gate.set()
     assert run(world.build(lock).python, "import frames; print(frames.version)") == "1.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kanoe.environments.complaints import read_complaint
+from kanoe.environments.tables import read_pairs
 
 OLD_STYLE = """\
   \u00d7 No solution found when resolving dependencies:
@@ -143,3 +144,34 @@ def test_a_long_explanation_is_shortened() -> None:
 
 def test_a_missing_library_is_named() -> None:
     assert "zlib.h" in (read_complaint(NO_LIBRARY).hint or "")
+
+
+LACKS = {
+    "tool.c:1:10: fatal error: libpq-fe.h: No such file or directory": "apt install libpq-dev",
+    "Error: pg_config executable not found.": "apt install libpq-dev",
+    "OSError: mysql_config not found": "apt install default-libmysqlclient-dev",
+    "Error: Please make sure the libxml2 and libxslt development packages are installed.": "apt install libxml2-dev libxslt1-dev",
+    "A GDAL API version must be specified. FileNotFoundError: [Errno 2] No such file or directory: 'gdal-config'": "libgdal-dev",
+    "error: command 'gcc' failed: No such file or directory": "apt install build-essential",
+    "unable to execute 'x86_64-linux-gnu-gcc': No such file or directory": "apt install build-essential",
+    "error: can't find Rust compiler": "apt install cargo",
+    "FileNotFoundError: [Errno 2] No such file or directory: 'cmake'": "apt install cmake build-essential",
+    "RuntimeError: Broken toolchain: cannot link a simple C program": "apt install build-essential",
+    "numpy.distutils.system_info.NotFoundError: No lapack/blas resources found.": "apt install libopenblas-dev",
+    "ModuleNotFoundError: No module named 'numpy'": None,
+    "error: command 'gcc' failed with exit code 1": None,
+    "    mysql_config.c: In function 'main':": None,
+}
+
+
+@pytest.mark.parametrize("line", LACKS)
+def test_what_a_build_lacks(line: str) -> None:
+    text = TRACEBACK.replace("ModuleNotFoundError: No module named 'numpy'", line)
+    hint, package = read_complaint(text).hint or "", LACKS[line]
+    assert (package in hint) if package else ("apt" not in hint)
+
+
+@pytest.mark.parametrize("mark", read_pairs("libraries"))
+def test_every_row_is_found(mark: str) -> None:
+    hint = read_complaint(NO_LIBRARY.replace("zlib.h", mark)).hint or ""
+    assert f"apt install {read_pairs('libraries')[mark]}`" in hint

@@ -13,10 +13,7 @@ from kanoe.base.errors import InputError
 from kanoe.environments.declared import (
     Declarations,
     parse_day,
-    parse_extra,
-    parse_link,
     parse_python,
-    parse_requirement,
     read_declarations,
     read_environment_file,
     read_project_file,
@@ -24,6 +21,7 @@ from kanoe.environments.declared import (
     read_runtime_file,
     read_script_block,
 )
+from kanoe.environments.requirements import parse_extra, parse_link, parse_requirement
 from kanoe.ir.code import parse_cell
 
 # text -> normal form

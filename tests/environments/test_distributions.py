@@ -12,13 +12,31 @@ from made_sources import make_source
 
 from kanoe.base.errors import InputError
 from kanoe.environments import tables
-from kanoe.environments.declared import normalise, parse_requirement
 from kanoe.environments.distributions import Provider, find_needs, find_provider, kernel_requirements
 from kanoe.environments.needs import Needs
+from kanoe.environments.requirements import parse_requirement
+from kanoe.environments.versions import normalise
 from kanoe.ir.code import parse_cell
 from kanoe.ir.source import KernelMetadata
 
-PAIRS = ("aliases", "sources", "spacy_models", "nltk_data", "nltk_wheels", "side_data", "programs", "program_uses", "program_wheels", "nowhere", "renamed", "conda", "uses", "kernel")
+PAIRS = (
+    "aliases",
+    "sources",
+    "spacy_models",
+    "nltk_data",
+    "nltk_wheels",
+    "side_data",
+    "programs",
+    "program_uses",
+    "program_wheels",
+    "libraries",
+    "conda_only",
+    "nowhere",
+    "renamed",
+    "conda",
+    "uses",
+    "kernel",
+)
 LISTS = ("same", "standard")
 
 # --- the tables -------------------------------------------------------------------------------------------------------
@@ -70,6 +88,12 @@ def test_no_name_stands_in_two_tables() -> None:
         (aliases, nowhere),
     ]:
         assert not one & other
+
+
+def test_what_a_stranger_has_on_pypi_is_not_known_by_its_name() -> None:
+    strangers = {"pattern"}  # 0.0.1a0 alone, a plotting package; the text miner of that name is not on PyPI
+    assert not strangers & tables.read_names("same")
+    assert not strangers & set(tables.read_pairs("aliases"))
 
 
 def test_the_standard_library_is_known() -> None:
@@ -281,6 +305,19 @@ def test_local_modules(tmp_path: Path) -> None:
     needs = find_needs(source)
     assert needs.local_modules == ("helpers", "other", "p", "random")
     assert forms(needs) == ["catboost", "datasets", "lightgbm", "scipy", "torch", "xgboost"]
+    assert needs.diagnostics == (), "none of them has the name of a distribution's module"
+
+
+def test_a_local_module_that_shadows_a_distribution(tmp_path: Path) -> None:
+    files = {"seaborn__py": "import scipy\n", "cv2__py": ""}
+    needs = find_needs(make_source(tmp_path, "x = 1", "import pandas, seaborn\nimport cv2, seaborn", **files))
+    assert forms(needs) == ["pandas", "scipy"]
+    assert needs.local_modules == ("cv2", "seaborn")
+    found = [(one.severity, one.code, one.place, one.message.split(",")[0]) for one in needs.diagnostics]
+    assert found == [
+        ("info", "module-shadowed", "nb.ipynb cell 1 line 1", "`seaborn` is the author's own file beside the notebook"),
+        ("info", "module-shadowed", "nb.ipynb cell 1 line 2", "`cv2` is the author's own file beside the notebook"),
+    ]
 
 
 def test_attached_utility_scripts(tmp_path: Path) -> None:

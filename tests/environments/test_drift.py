@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from kanoe.environments.drift import Drift, find_drift, next_periods
+from kanoe.environments.drift import Drift, find_drift, next_periods, suspect
 from kanoe.environments.fingerprints import LIMIT
 from kanoe.environments.releases import first_release
 from kanoe.environments.tables import read_pairs
@@ -141,3 +141,16 @@ def test_another_python_keeps_the_day() -> None:
     assert [(one.day, one.python) for one in next_periods("2023-06-01", "3.10", drift, today=TODAY)] == [
         ("2023-06-01", "3.9"), ("2023-06-01", "3.8"), ("2023-06-01", "3.7"),
     ]  # fmt: skip
+
+
+def test_an_error_inside_a_library_is_weak_evidence() -> None:
+    versions = {"seaborn": "0.12.0", "scikit-learn": "1.0.2"}
+    found = suspect("ValueError", "seaborn", versions, ran=True)
+    assert found is not None
+    assert (found.library, found.direction, found.limit) == ("seaborn", "new", None)
+    found = suspect("KeyError", "sklearn", versions, ran=False)
+    assert found is not None
+    assert (found.library, found.direction) == ("scikit-learn", "either")
+    assert suspect("NameError", "seaborn", versions, ran=True) is None
+    assert suspect("FileNotFoundError", "seaborn", versions, ran=True) is None
+    assert suspect("ValueError", "somewhere", versions, ran=True) is None

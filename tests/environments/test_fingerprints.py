@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from kanoe.environments.fingerprints import Fingerprint, find_sightings, fingerprints, parse_fingerprint
+from kanoe.environments.fingerprints import Fingerprint, find_sightings, fingerprints, parse_fingerprint, word_of
 from kanoe.environments.releases import first_release, known_libraries
 from kanoe.environments.tables import read_pairs
 from kanoe.ir.code import parse_cell
@@ -41,6 +41,7 @@ def test_every_row_names_a_release_that_is_known(row: Fingerprint) -> None:
     assert row.library in known_libraries()
     assert first_release(row.library, row.version) is not None
     assert row.word
+    assert row.word == word_of(row.text)
 
 
 def test_rows_are_sorted_by_library() -> None:

@@ -7,17 +7,34 @@ from pathlib import Path
 import pytest
 from registry import File, Registry, sdist
 
+from kanoe.base.diagnostics import Severity
 from kanoe.base.errors import CancelledError, InputError, UnavailableError
 from kanoe.base.stop import Stop
+from kanoe.environments.build import environment_for
 from kanoe.environments.interpreters import own_interpreter
 from kanoe.environments.lock import Lock, check, remarks
 from kanoe.environments.lock_file import dumps, loads
 from kanoe.environments.needs import Needs, Requirement
 from kanoe.environments.resolve import resolve
 
+INFERRED = {"as_of_inferred": True, "inferred": True}
+GIVEN = {"as_of_why": "--as-of"}
 KERNEL = (Requirement("ipykernel", ">=5", why=("runs the cells",)),)
 BOOM = "def build_wheel(*_, **__):\n    raise RuntimeError('boom')\nbuild_sdist = build_wheel\n"
 WRITES = "open({!r}, 'w').close()\n" + BOOM
+
+
+BUILDS = """
+import zipfile
+def build_wheel(folder, *_, **__):
+    name = "figures-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as archive:
+        archive.writestr("figures.py", "")
+        archive.writestr("figures-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: figures\\nVersion: 1.0\\n")
+        archive.writestr("figures-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr("figures-1.0.dist-info/RECORD", "")
+    return name
+"""
 
 
 def ask(name: str, specifier: str = "", *, why: str = "imported by cell 1", **more) -> Requirement:
@@ -299,16 +316,73 @@ def test_a_day_before_everything(registry: Registry, solve) -> None:
     assert "2020-01-01" in (found.hint or "")
 
 
-def test_a_registry_without_days(registry: Registry, solve) -> None:
+@pytest.mark.parametrize("why", ["--as-of", "PEP 723 exclude-newer"])
+def test_a_registry_without_days(why: str, registry: Registry, solve) -> None:
     registry.add("frames", "1.0", uploaded=None)
-    with pytest.raises(InputError, match="does not say when"):
-        solve(ask("frames"), as_of="2019-01-01")
+    with pytest.raises(InputError, match="does not say when") as raised:
+        solve(ask("frames"), as_of="2019-01-01", as_of_why=why)
+    assert "or use a registry with upload times" in (raised.value.diagnostics[0].hint or "")
+
+
+def test_a_registry_without_days_where_the_day_is_inferred(registry: Registry, solve) -> None:
+    for name in ("ipykernel", "traitlets", "pip", "setuptools"):
+        for file in registry.projects[name]:
+            file.uploaded = None
+    registry.add("frames", "1.0", "numbers", uploaded=None)
+    registry.add("numbers", "1.0", uploaded=None)
+    lock = solve(ask("frames"), as_of="2019-01-01", **INFERRED)
+    assert versions(lock)["frames"] == versions(lock)["numbers"] == "1.0"
+    (remark,) = remarks(lock)
+    assert (remark.code, remark.severity) == ("date-moved", Severity.WARNING)
+    assert remark.message.startswith("the environment is of today, not of 2019-01-01: the registry does not say when")
+    assert loads(dumps(lock)) == lock
+    assert versions(solve(as_of="2019-01-01", **INFERRED))["ipykernel"] == "6.0", "a notebook that is only comments"
+
+
+@pytest.mark.parametrize(
+    ("days", "chosen"),
+    [
+        ({"1.0": "2018-01-01", "1.1": None, "1.2": "2018-05-01", "1.3": "2019-01-01"}, "1.2"),
+        ({"1.0": "2018-01-01", "1.1": None, "1.2": None, "1.3": "2019-01-01"}, "1.0"),
+        ({"1.0": None, "1.1": "2018-01-01", "1.2": None}, "1.1"),
+        ({"1.0": None, "1.1": "2018-05-01", "1.2": "2019-01-01"}, "1.1"),
+    ],
+)
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_registry_that_leaves_out_a_few_days(
+    days: dict[str, str | None], chosen: str, needed: bool, registry: Registry, solve
+) -> None:
+    for version, day in days.items():
+        registry.add("numbers", version, uploaded=day)
+    registry.add("frames", "1.0", "numbers", uploaded="2018-01-01")
+    for file in registry.projects["traitlets"]:
+        file.uploaded = None
+    lock = solve(ask("frames" if needed else "numbers"), as_of="2018-06-01", **GIVEN)
+    assert versions(lock)["numbers"] == chosen
+    assert lock.moved == ()
+
+
+def test_one_wheel_of_a_release_without_its_day(registry: Registry, solve, tmp_path: Path) -> None:
+    backend = WRITES.format(str(tmp_path / "ran"))
+    registry.add_file("numbers", File("numbers-1.0.tar.gz", sdist("numbers", "1.0", backend), "2018-01-01"))
+    registry.add("numbers", "1.0", uploaded=None)
+    registry.add("numbers", "2.0", uploaded="2019-01-01")
+    assert versions(solve(ask("numbers"), as_of="2018-06-01", **GIVEN))["numbers"] == "1.0"
+    assert not (tmp_path / "ran").exists(), "its wheel was taken"
+
+
+def test_one_distribution_without_any_day_goes_free_alone(registry: Registry, solve) -> None:
+    for version, day in (("1.0", "2018-01-01"), ("2.0", "2021-01-01")):
+        registry.add("frames", version, "numbers", uploaded=day)
+    registry.add("numbers", "3.0", uploaded=None)
+    for more in (GIVEN, INFERRED):
+        lock = solve(ask("frames"), as_of="2018-06-01", **more)
+        assert (versions(lock)["frames"], versions(lock)["numbers"]) == ("1.0", "3.0")
+        (remark,) = remarks(lock)
+        assert remark.message.startswith("`numbers` is of today, not of 2018-06-01")
 
 
 # -- what cannot be had on the day
-
-INFERRED = {"as_of_inferred": True, "inferred": True}
-GIVEN = {"as_of_why": "--as-of"}
 
 
 def moves(lock: Lock) -> dict[str, str]:
@@ -393,6 +467,7 @@ def test_metadata_that_uv_rejects_is_no_reason_to_go_back(registry: Registry, so
     ("file", "message"),
     [
         ({"tag": "py3-none-win_amd64"}, "`figures` is for Windows only"),
+        ({"tag": "py3-none-macosx_10_9_x86_64"}, "`figures` is for macOS only"),
         ({"tag": "cp36-cp36m-manylinux1_x86_64"}, "there are files for Python 3.6"),
     ],
 )
@@ -401,6 +476,29 @@ def test_why_there_is_nothing_at_all(file: dict, message: str, registry: Registr
     with pytest.raises(InputError, match=message) as raised:
         solve(ask("figures"), as_of="2022-01-01", **GIVEN)
     assert raised.value.diagnostics[0].place == "figures: imported by cell 1"
+
+
+def test_what_is_gone_from_the_registry(registry: Registry, solve) -> None:
+    registry.add("figures", "1.1", uploaded="2019-03-01")
+    registry.projects["emptied"] = []
+    with pytest.raises(InputError, match="no release of `figures` from before 2018-06-01") as raised:
+        solve(ask("figures"), as_of="2018-06-01", as_of_why="PEP 723 exclude-newer")
+    (found,) = raised.value.diagnostics
+    assert "the first one left is 1.1 of 2019-03-01" in found.message
+    assert found.hint == "Give a later day than 2019-03-01: `--as-of DATE`"
+    with pytest.raises(InputError, match="everything of `emptied` is gone from the registry"):
+        solve(ask("emptied"))
+
+
+def test_what_conda_alone_has(registry: Registry, solve) -> None:
+    registry.add_file("cuml", File("cuml-0.6.tar.gz", sdist("cuml", "0.6", FAILS), "2019-01-01"))
+    for name, error in (("graph-tool", InputError), ("cuml", UnavailableError)):
+        with pytest.raises(error) as raised:
+            solve(ask(name))
+        (found,) = raised.value.diagnostics
+        assert f"`{name}` is to be had from conda alone" in found.message
+        assert found.hint == "Take its import out, or put it in a `try`"
+        assert found.place == f"{name}: imported by cell 1"
 
 
 # -- what is known of releases
@@ -437,6 +535,42 @@ def test_bounds_of_the_day(registry: Registry, solve) -> None:
     assert versions(lock)["numpy"] == "2.0", "a bound that stands in the way is forgotten"
 
 
+def test_an_inferred_day_lies_before_the_image_that_was_used(registry: Registry, solve) -> None:
+    for version in ("2.0", "2.1"):  # the image had 2.0 until 2019-11-28
+        registry.add("tensorflow", version, uploaded="2019-10-01")
+    for day, more, found in [
+        ("2019-11-20", GIVEN, "2.0"),
+        ("2019-11-20", INFERRED, "2.1"),
+        ("2019-11-01", INFERRED, "2.0"),
+        ("2019-11-28", GIVEN, "2.1"),
+    ]:
+        assert versions(solve(ask("tensorflow"), as_of=day, **more))["tensorflow"] == found
+
+
+def test_a_bound_without_a_file_for_this_python_is_forgotten(registry: Registry, solve, tmp_path: Path) -> None:
+    backend = WRITES.format(str(tmp_path / "ran"))
+    registry.add_file(
+        "numpy", File("numpy-1.13.0.tar.gz", sdist("numpy", "1.13.0", backend, static=False), "2017-07-01")
+    )
+    registry.add("numpy", "1.13.0", uploaded="2017-07-01", tag="cp36-cp36m-manylinux1_x86_64")
+    registry.add("numpy", "1.14", uploaded="2017-11-20")
+    registry.add("figures", "1.0", "numpy", uploaded="2017-11-20")
+    for asked in (["numpy"], ["figures"]):
+        lock = solve(*map(ask, asked), as_of="2017-12-01", **GIVEN)  # the image had 1.13 then
+        assert versions(lock)["numpy"] == "1.14"
+    assert not (tmp_path / "ran").exists(), "nothing is built for a bound of ours"
+
+
+def test_a_bound_below_which_there_is_only_a_release_of_years_before_is_forgotten(registry: Registry, solve) -> None:
+    registry.add("gensim", "0.10", uploaded="2014-07-01")
+    registry.add("gensim", "4.0.1", uploaded="2021-04-01", tag="cp38-cp38-manylinux1_x86_64")  # for another Python
+    registry.add("gensim", "4.2", uploaded="2022-05-01")
+    assert versions(solve(ask("gensim"), as_of="2022-10-01", **GIVEN))["gensim"] == "4.2"
+    registry.add("seaborn", "0.12.2", uploaded="2022-12-30")
+    registry.add("seaborn", "0.13.2", uploaded="2024-01-25")
+    assert versions(solve(ask("seaborn"), as_of="2025-06-01", **GIVEN))["seaborn"] == "0.12.2", "it was there"
+
+
 def test_what_is_compiled_is_not_built_for_an_old_day(registry: Registry, solve, tmp_path: Path) -> None:
     backend = WRITES.format(str(tmp_path / "ran"))
     old = sdist("scipy", "1.0", backend, static=False)
@@ -455,6 +589,58 @@ def test_what_does_not_build_moves_to_a_release_that_needs_no_build(registry: Re
     assert versions(lock)["figures"] == "1.1"
 
 
+# A backend whose metadata is made without a build, and whose build fails: seen at the install alone.
+FAILS = "def build_wheel(*_, **__):\n    raise RuntimeError('no fit compiler')\n"
+
+
+def test_what_fails_when_it_is_installed_moves_alone(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0", uploaded="2018-01-01")
+    registry.add("frames", "2.0", uploaded="2018-09-01")
+    registry.add_file("figures", File("figures-1.0.tar.gz", sdist("figures", "1.0", FAILS), "2018-01-01"))
+    registry.add("figures", "1.1", uploaded="2018-09-01")
+    lock = solve(ask("frames"), ask("figures"), as_of="2018-06-01", **INFERRED)
+    assert (versions(lock)["frames"], versions(lock)["figures"]) == ("1.0", "1.1")
+    assert moves(lock) == {"figures": "2018-09-02"}
+
+
+def test_what_fails_when_it_is_installed_is_left_out_or_named(registry: Registry, solve) -> None:
+    registry.add("frames", "1.0")
+    registry.add("figures", "0.9")
+    registry.add_file("figures", File("figures-1.0.tar.gz", sdist("figures", "1.0", FAILS), "2021-01-01"))
+    lock = solve(ask("frames"), ask("figures", optional=True))
+    assert "figures" not in versions(lock)
+    assert "has to be built here, and its build failed: RuntimeError: no fit compiler" in lock.skipped[0].reason
+    with pytest.raises(UnavailableError, match="RuntimeError: no fit compiler") as raised:
+        solve(ask("frames"), ask("figures"))
+    (found,) = raised.value.diagnostics
+    assert (found.code, found.place) == ("build-failed", "figures: imported by cell 1")
+    assert found.hint == "Take 0.9, which needs no build: `--with 'figures==0.9'`"
+
+
+def test_a_build_that_lacks_a_library_of_the_system(registry: Registry, solve) -> None:
+    backend = FAILS.replace("no fit compiler", "mysql_config not found")
+    registry.add_file("figures", File("figures-1.0.tar.gz", sdist("figures", "1.0", backend), "2021-01-01"))
+    with pytest.raises(UnavailableError, match="mysql_config not found") as raised:
+        solve(ask("figures"))
+    cure = "The build needs `mysql_config` of this system: `apt install default-libmysqlclient-dev` (Debian, Ubuntu), and run again"
+    assert raised.value.diagnostics[0].hint == cure
+    registry.add_file("shapes", File("shapes-1.0.tar.gz", sdist("shapes", "1.0", backend), "2021-01-01"))
+    registry.add("shapes", "0.9", tag="cp37-cp37m-manylinux1_x86_64")
+    with pytest.raises(UnavailableError) as raised:
+        solve(ask("shapes"))
+    assert raised.value.diagnostics[0].hint == f"{cure}. Or: Take `--python 3.7`"
+
+
+def test_what_builds_is_built_once(registry: Registry, solve, tmp_path: Path) -> None:
+    backend = f"open({str(tmp_path / 'ran')!r}, 'a').write('x')\n" + BUILDS
+    registry.add_file("figures", File("figures-1.0.tar.gz", sdist("figures", "1.0", backend), "2018-01-01"))
+    lock = solve(ask("figures"), as_of="2018-06-01", **GIVEN)
+    built = (tmp_path / "ran").read_text()
+    environment = environment_for(lock, own_interpreter(), store=tmp_path / "environments")
+    assert (environment.modules / "figures.py").exists()
+    assert (tmp_path / "ran").read_text() == built
+
+
 def test_two_hundred_requirements_and_none(registry: Registry, solve) -> None:
     names = [f"tool-{number}" for number in range(200)]
     for name in names:
@@ -464,6 +650,47 @@ def test_two_hundred_requirements_and_none(registry: Registry, solve) -> None:
 
 
 # -- the registry
+
+
+def test_two_hundred_imports_that_nobody_has_end_in_a_list_that_can_be_read(registry: Registry, solve) -> None:
+    for number in range(100):
+        registry.add(f"tool-{number}", "1.0")
+    asked = [ask(f"tool-{number}" if number < 100 else f"nobodys-{number}") for number in range(200)]
+    with pytest.raises(InputError) as raised:
+        solve(*asked)
+    assert 1 < len(raised.value.diagnostics) <= 20
+    assert {found.code for found in raised.value.diagnostics} == {"distribution-unknown"}
+
+
+@pytest.mark.parametrize("shape", ["a file", "a full disk"])
+def test_what_cannot_be_remembered_is_no_trouble(shape: str, registry: Registry, tmp_path: Path) -> None:
+    registry.add("frames", "1.0", uploaded="2018-01-01")
+    registry.add("ipykernel", "6.0")
+    place = tmp_path / "store"
+    place.write_text("") if shape == "a file" else place.symlink_to("/dev/full")
+    needs = Needs((ask("frames"),), as_of="2018-06-01")
+    lock = resolve(needs, own_interpreter(), kernel=KERNEL, cache=place / "locks")
+    assert versions(lock)["frames"] == "1.0"
+
+
+def test_no_temporary_file(registry: Registry, solve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(UnavailableError, match="no temporary file can be written") as raised:
+        solve()
+    assert "TMPDIR" in (raised.value.diagnostics[0].hint or "")
+
+
+def test_a_mirror_that_lacks_old_wheels(registry: Registry, solve) -> None:
+    """The nearest later release is taken, and said."""
+    for version, day in (("1.0", "2017-01-01"), ("1.1", "2018-01-01")):
+        registry.add("numbers", version, uploaded=day, tag="cp36-cp36m-manylinux1_x86_64")
+    registry.add("numbers", "1.9", uploaded="2020-01-01")
+    registry.add("numbers", "2.0", uploaded="2022-01-01")
+    registry.add("frames", "1.0", "numbers>=1", uploaded="2018-01-01")
+    lock = solve(ask("frames"), as_of="2018-06-01", **INFERRED)
+    assert (versions(lock)["frames"], versions(lock)["numbers"]) == ("1.0", "1.9")
+    (remark,) = remarks(lock)
+    assert "`numbers` 1.9 is of 2020-01-02, not of 2018-06-01" in remark.message
 
 
 def test_a_closed_port(solve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,16 +47,51 @@ def breaking(specifier: str) -> str:
 @pytest.mark.parametrize("key", CONSTRAINTS)
 def test_bounds_of_a_day(key: str) -> None:
     assert is_requirement(key)
-    begin, middle, end = CONSTRAINTS[key].partition("..")
-    assert middle
-    days = [datetime.date.fromisoformat(day) for day in (begin, end) if day]
-    assert days == sorted(days)
-    inside = begin or "2017-01-01"
-    assert key in map(str, bounds_of(inside))
-    if end:
-        assert key not in map(str, bounds_of(end))
-        assert key in map(str, bounds_of((days[-1] - datetime.timedelta(days=1)).isoformat()))
+    seen = ""
+    for span in CONSTRAINTS[key].split():
+        begin, middle, end = span.partition("..")
+        assert middle
+        days = [datetime.date.fromisoformat(day) for day in (begin, end) if day]
+        assert days == sorted(days)
+        assert not begin or seen < begin, "spans stand one after the other, with a day between"
+        seen = end or NEVER
+        assert key in map(str, bounds_of(begin or "2017-01-01"))
+        if begin:
+            assert key not in map(str, bounds_of((days[0] - datetime.timedelta(days=1)).isoformat()))
+        if end:
+            assert key not in map(str, bounds_of(end))
+            assert key in map(str, bounds_of((days[-1] - datetime.timedelta(days=1)).isoformat()))
     assert key not in map(str, bounds_of(None))
+
+
+def test_a_bound_ends_where_the_history_ends() -> None:
+    endless = {key for key, row in CONSTRAINTS.items() if row.endswith("..")}
+    assert endless == {"setuptools<81"}, "what an image holds back today it takes tomorrow"
+
+
+@pytest.mark.parametrize(
+    ("day", "bound"),
+    [
+        ("2018-10-01", "tensorflow<1.12"),
+        ("2019-09-01", "tensorflow<1.15"),
+        ("2019-11-10", "tensorflow<2.1"),
+        ("2020-03-01", "tensorflow<2.2"),
+        ("2020-09-10", "tensorflow<2.4"),
+        ("2020-09-10", "torch<1.6"),
+        ("2021-06-01", "scikit-learn<0.24"),
+        ("2021-06-01", "tensorflow<2.5"),
+        ("2022-10-01", "tensorflow<2.7"),
+        ("2022-10-01", "pandas<1.4"),
+        ("2023-06-01", "numpy<1.24"),
+        ("2024-05-20", "torch<2.2"),  # 2.3.0 came and went between two releases
+        ("2024-10-01", "scikit-learn<1.3"),
+        ("2025-06-01", "tensorflow<2.19"),
+    ],
+)
+def test_what_the_image_had(day: str, bound: str) -> None:
+    found = list(map(str, bounds_of(day)))
+    assert bound in found
+    assert sum(one.startswith(f"{bound.partition('<')[0]}<") for one in found) <= 3
 
 
 @pytest.mark.parametrize("key", UNDECLARED)
@@ -126,4 +161,5 @@ def test_what_is_built_with_what() -> None:
     assert "setuptools<81" in build_settings("2018-04-01", (3, 12))["build-constraint-dependencies"]
     assert "setuptools<81" in build_settings("2024-04-01", (3, 10))["build-constraint-dependencies"]
     assert "numpy" in compiled_names()
+    assert "jax" not in compiled_names(), "plain Python, sdists alone until 2023; tensorflow 2.12 needs it"
     assert all(is_requirement(text) for text in never_installed())

@@ -140,7 +140,7 @@ class RunFolder:
         self._fold = ReportFold(names)
         self._state = RunState.FAILED
         self._attempt = 0
-        self._documents: dict[int, ExecutedDocument] = {}
+        self._aside: dict[int, tuple[ExecutedDocument, dict[str, Any]]] = {}
         self._write_facts(None)
         record = RunRecord(
             run, source.name, str(source.path), str(directory), str(RunState.RUNNING), self._started, None, os.getpid()
@@ -176,7 +176,7 @@ class RunFolder:
     def _set_aside(self) -> None:
         """Move what the attempt left to a folder of its own."""
         self._document.write()
-        self._documents[self._attempt] = self._document
+        self._aside[self._attempt] = self._document, dict(self.facts)
         aside = self.directory / "attempts" / str(self._attempt)
         aside.mkdir(parents=True)
         self._move(self.directory, aside)
@@ -186,7 +186,9 @@ class RunFolder:
         aside = self.directory / "attempts" / str(number)
         self._move(aside, self.directory)
         aside.rmdir()
-        self._attempt, self._document = number, self._documents[number]
+        self._document, facts = self._aside[number]
+        self.facts |= facts
+        self._attempt = number
 
     def _move(self, source: Path, target: Path) -> None:
         for name in _OF_AN_ATTEMPT:

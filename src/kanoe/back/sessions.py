@@ -277,6 +277,7 @@ class SessionRunner:
                 "ename": problem.get("ename", "Error"),
                 "evalue": _ANSI.sub("", str(problem.get("evalue", ""))),
                 "line": _line(problem.get("traceback") or ()),
+                "library": _library(problem.get("traceback") or ()),
             }
         usage = self._sample()
         cpu, self._before = max(0.0, usage.cpu - self._before), usage.cpu
@@ -371,6 +372,12 @@ def _headline(problem: dict[str, Any]) -> str:
 # The head of a frame that lies in a cell, as IPython 7 to 9 write it, and of a syntax error's place.
 _CELL_FRAME = re.compile(r"(?:Cell In ?\[\d+\]|<ipython-input-[^>]*>|/ipykernel_\d+/\d+\.py)[^\n]*")
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
+
+
+def _library(traceback: Sequence[str]) -> str | None:
+    """Return the installed module that the cell called when it failed: that of the outermost frame which is none of a cell's."""
+    found = re.search(r"site-packages/(\w+)", _ANSI.sub("", "\n".join(traceback)))
+    return found.group(1) if found else None
 
 
 def _line(traceback: Sequence[str]) -> int | None:

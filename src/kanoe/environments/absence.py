@@ -29,9 +29,7 @@ class Cause:
     is_of_build: bool = False
 
 
-def explain_absence(
-    project: Project, python: str, *, day: str | None = None, specifier: str = ""
-) -> Cause | None:
+def explain_absence(project: Project, python: str, *, day: str | None = None, specifier: str = "") -> Cause | None:
     """Return why this machine can have no release of a distribution; `None` if there is one.
 
     Args:

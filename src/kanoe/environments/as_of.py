@@ -120,7 +120,7 @@ def infer_period(
     """
     facts = _read_facts(source.notebook, source.metadata, codes, today)
     sightings = find_sightings(codes)
-    bounds = _bounds(sightings)
+    bounds = _bounds(sightings, script=source.kind == "script")
     if day is not None:
         return _for_day(facts, bounds, Day.fromisoformat(day[:10]), today)
     point = _find_point(facts)
@@ -272,7 +272,7 @@ def _parse_stamp(text: object) -> Day | None:
 # What the code says
 
 
-def _bounds(sightings: Iterable[Sighting]) -> _Bounds:
+def _bounds(sightings: Iterable[Sighting], *, script: bool) -> _Bounds:
     floors: list[tuple[Release, str]] = []
     ceilings: list[tuple[Release, str]] = []
     for sighting in sightings:
@@ -280,7 +280,8 @@ def _bounds(sightings: Iterable[Sighting]) -> _Bounds:
         release = first_release(row.library, row.version)
         if release is not None:
             name = row.text.removeprefix(f"{row.needs} ")
-            phrase = f"`{name}` in cell {sighting.cell} ({row.library} {row.operator} {row.version})"
+            place = f"line {sighting.line}" if script else f"cell {sighting.cell}"
+            phrase = f"`{name}` in {place} ({row.library} {row.operator} {row.version})"
             (floors if row.operator == ">=" else ceilings).append((release, phrase))
     floors.sort(key=lambda one: one[0].day, reverse=True)
     ceilings.sort(key=lambda one: one[0].day)

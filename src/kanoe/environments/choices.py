@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from kanoe.base.files import replace_file
 from kanoe.base.hashing import hash_text
-from kanoe.environments.needs import Needs
+from kanoe.environments.needs import Needs, Requirement
 from kanoe.ir.source import Source
 
-_FORM = "choice/1"
+_FORM = "choice/2"
 _FOUND = "an earlier run found it"
 
 
@@ -25,9 +26,16 @@ def remember_choice(source: Source, asked: Needs, chosen: Needs, folder: Path) -
         chosen: what it needed.
         folder: where choices are kept.
     """
-    demanded = {one.name for one in asked.requirements if not one.optional}
-    added = {one.name: one.why[-1] for one in chosen.requirements if not one.optional and one.name not in demanded}
-    content = {"form": _FORM, "as_of": chosen.as_of, "python": chosen.python, "with": added}
+    before = {str(one) for one in asked.requirements if not one.optional}
+    added = [[one.name, one.why[-1], one.specifier] for one in chosen.requirements if _is_new(one, before)]
+    content = {
+        "form": _FORM,
+        "as_of": chosen.as_of,
+        "as_of_inferred": chosen.as_of_inferred,
+        "python": chosen.python,
+        "python_inferred": chosen.python_inferred,
+        "with": added,
+    }
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(_file(source, asked, folder), json.dumps(content).encode())
@@ -39,12 +47,24 @@ def recall_choice(source: Source, asked: Needs, folder: Path) -> Needs:
         content = json.loads(_file(source, asked, folder).read_bytes())
         if content["form"] != _FORM:
             return asked
-        needs = replace(asked, as_of=content["as_of"], python=content["python"])
-        for name, why in content["with"].items():
-            needs = needs.with_requirement(name, why)
+        # What was inferred stays a wish: the interpreter of that time may be gone.
+        needs = replace(
+            asked,
+            inferred=content["as_of_inferred"] or content["python_inferred"],
+            **{name: content[name] for name in ("as_of", "as_of_inferred", "python", "python_inferred")},
+        )
+        given = {one.name: one.specifier for one in asked.requirements}
+        for name, why, specifier in content["with"]:
+            needs = needs.with_requirement(name, why, specifier.removeprefix(given.get(name, "")).removeprefix(","))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return asked
+    if (needs.as_of, needs.python) == (asked.as_of, asked.python):
+        return needs
     return replace(needs, as_of_why=_FOUND, python_why=_FOUND, evidence=(_FOUND, *asked.evidence))
+
+
+def _is_new(requirement: Requirement, before: Collection[str]) -> bool:
+    return not requirement.optional and not requirement.marker and str(requirement) not in before
 
 
 def _file(source: Source, asked: Needs, folder: Path) -> Path:

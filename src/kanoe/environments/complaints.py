@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kanoe.environments.tables import read_pairs
 from kanoe.environments.versions import normalise
 
 
@@ -184,7 +185,7 @@ def _build(match: re.Match[str], said: _Said) -> Complaint:
     name, _, version = match[1].partition("==")
     name = normalise(name.partition(" @")[0])
     library = re.search(r"hint: (This (?:error|package)[^`]*`[^`]+`)", said.text)
-    hint = (
+    hint = _lacking(said.raw) or (
         library[1] if library else "Take another version (`--with 'NAME==VERSION'`) or another Python (`--python X.Y`)"
     )
     message = (
@@ -201,6 +202,27 @@ def _build_reason(said: _Said) -> str:
     last = [line for line in lines if re.match(r"(?:[\w.]*(?:Error|Exception)|error)\b", line)]
     reason = (first[:1] or last[-1:] or lines[-1:] or [_explanation(said.text)])[0]
     return reason if len(reason) < 240 else reason[:236] + " ..."
+
+
+# A line of a build's output that tells of something missing; "command 'gcc' failed with exit code 1" tells of no compiler.
+_LACKS = re.compile(
+    r"error: |Error\b|No such file|[Nn]ot found|NOT find|[Cc]an'?not find|[Cc]an't find|[Cc]ould not (?:find|run)|[Uu]nable to"
+    r"|required|must be installed|missing|could be found|Broken toolchain|no \S+ compiler"
+)
+_RAN = re.compile(r"failed with exit (?:code|status)")
+
+
+def _lacking(output: str) -> str | None:
+    """Return what to install of this system for a build to succeed, if its output names something that a table knows."""
+    lines = [line for line in output.split("\n") if _LACKS.search(line) and not _RAN.search(line)]
+    for line in sorted(lines, key=lambda one: "fatal error: " not in one):
+        for mark, package in read_pairs("libraries").items():
+            if re.search(rf"(?<![\w-]){re.escape(mark)}", line):
+                thing = mark.strip("'").rstrip("/_")
+                return (
+                    f"The build needs `{thing}` of this system: `apt install {package}` (Debian, Ubuntu), and run again"
+                )
+    return None
 
 
 def _gone(match: re.Match[str], _: _Said) -> Complaint:

@@ -12,17 +12,10 @@ from typing import Literal
 from kanoe.base.diagnostics import Diagnostic, cell_place, error, info, warning
 from kanoe.base.errors import InputError
 from kanoe.environments.as_of import first_wheels, image_day, infer_period, python_released
-from kanoe.environments.declared import (
-    Declarations,
-    join_versions,
-    parse_day,
-    parse_extra,
-    parse_python,
-    parse_requirement,
-    read_declarations,
-)
+from kanoe.environments.declared import Declarations, parse_day, parse_python, read_declarations
 from kanoe.environments.imports import Import, LocalModules, find_imports, find_run_files, find_written_modules
 from kanoe.environments.needs import Needs, Requirement
+from kanoe.environments.requirements import join_versions, parse_extra, parse_requirement
 from kanoe.environments.sources import find_source, unreachable_hint
 from kanoe.environments.tables import read_names, read_pairs
 from kanoe.environments.versions import normalise
@@ -386,9 +379,10 @@ class _Inference:
         for found in pending:  # grows while it is read
             if found.level or not found.module:
                 continue
-            if self.local.holds(
-                found.top, known=found.top in read_pairs("aliases") or normalise(found.top) in _same_names()
-            ):
+            known = found.top in read_pairs("aliases") or normalise(found.top) in _same_names()
+            if self.local.holds(found.top, known=known):
+                if known and found.cell is not None:
+                    self._note_shadow(found)
                 pending += self.local.follow(found)
             else:
                 kept.append(found)
@@ -435,7 +429,11 @@ class _Inference:
         """Return whether the notebook brings the module itself: an attached utility script, a file that it copies."""
         if provider.kind == "known":
             return False
-        return found.top in self._utilities or re.search(rf"\b{re.escape(found.top)}\.py\b", self._text) is not None
+        file = f"{found.top}.py"
+        # The plain search spares most runs a regular expression for each import.
+        return found.top in self._utilities or (
+            file in self._text and re.search(rf"\b{re.escape(file)}\b", self._text) is not None
+        )
 
     def _may_guess(self, found: Import, provider: Provider) -> bool:
         if not _GUESSABLE.match(found.top):
@@ -451,6 +449,12 @@ class _Inference:
 
     def _remark(self, found: Import, message: str) -> Diagnostic:
         return info("distribution-unproven", message, place=self._place(found), hint="name it with `--with NAME`")
+
+    def _note_shadow(self, found: Import) -> None:
+        message = f"`{found.top}` is the author's own file beside the {self._what}, not the distribution that brings it elsewhere"
+        remark = info("module-shadowed", message, hint="if that is not meant, rename the file")
+        if all(remark.message != earlier.message for earlier in self.remarks):
+            self.remarks.append(replace(remark, place=self._place(found)))
 
     def _note_nowhere(self, found: Import, provider: Provider) -> None:
         if found.context in {"optional", "conditional"} or (provider.source == "local" and self._elsewhere):

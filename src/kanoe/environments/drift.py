@@ -60,6 +60,18 @@ _TOPS = {
     "skimage": "scikit-image",
     "imblearn": "imbalanced-learn",
 }
+_SUSPECT_ERRORS = frozenset(
+    {
+        "ValueError",
+        "KeyError",
+        "IndexError",
+        "TypeError",
+        "AttributeError",
+        "NotImplementedError",
+        "LinAlgError",
+        "RuntimeError",
+    }
+)
 _API_ERRORS = frozenset({"AttributeError", "ImportError", "ModuleNotFoundError", "TypeError", "InvalidParameterError"})
 
 
@@ -119,6 +131,23 @@ def find_drift(ename: str, evalue: str, code: str, versions: Mapping[str, str]) 
             return found
     library = _library_of(evalue, versions)
     return Drift(library, "either", why=f"{library} is of another age") if library is not None else None
+
+
+def suspect(ename: str, module: str, versions: Mapping[str, str], *, ran: bool) -> Drift | None:
+    """Return the library inside which the code failed as one that may be of another age; `None` where that is far-fetched.
+
+    Weak evidence, for when there is no better: most errors inside a library are the caller's own.
+
+    Args:
+        ename: the name of the exception's class.
+        module: the module that the cell called, `seaborn`.
+        versions: as for `find_drift`.
+        ran: whether the day is known from a run of the author's: then no library can be too old.
+    """
+    library = _TOPS.get(module, normalise(module))
+    if ename.rpartition(".")[2] not in _SUSPECT_ERRORS or library not in versions:
+        return None
+    return Drift(library, "new" if ran else "either", why=f"{library} may be of another age")
 
 
 def next_periods(

@@ -81,7 +81,12 @@ class Sighting:
 @functools.cache
 def fingerprints() -> tuple[Fingerprint, ...]:
     """Return the rows of the table."""
-    return tuple(parse_fingerprint(key, row) for key, row in read_pairs("fingerprints").items())
+    return tuple(_fingerprint(key) for key in read_pairs("fingerprints"))
+
+
+@functools.cache
+def _fingerprint(text: str) -> Fingerprint:
+    return parse_fingerprint(text, read_pairs("fingerprints")[text])
 
 
 def parse_fingerprint(text: str, limit: str) -> Fingerprint:
@@ -141,15 +146,25 @@ def _rows_in(code: CellCode, names: _Names) -> list[Fingerprint]:
     """Return the rows whose words a cell holds."""
     words = _words()
     present = words.keys() & {part for name in set(_IDENTIFIER.findall(code.python)) for part in (name, _last(name))}
-    return [row for word in present for row in words[word] if not row.needs or row.needs in names.tops]
+    rows = [_fingerprint(text) for word in present for text in words[word]]
+    return [row for row in rows if not row.needs or row.needs in names.tops]
 
 
 @functools.cache
-def _words() -> Mapping[str, Sequence[Fingerprint]]:
-    found: dict[str, list[Fingerprint]] = {}
-    for row in fingerprints():
-        found.setdefault(row.word, []).append(row)
+def _words() -> Mapping[str, Sequence[str]]:
+    """Return the rows, unread, by their words: a notebook holds few of them."""
+    found: dict[str, list[str]] = {}
+    for text in read_pairs("fingerprints"):
+        found.setdefault(word_of(text), []).append(text)
     return found
+
+
+def word_of(text: str) -> str:
+    """Return the word of the fingerprint that a row's key says, without reading the rest of it."""
+    if "{" in text:
+        return text.partition("{")[2].partition(":")[0]
+    path = text.removesuffix(" used").partition("(")[0].removesuffix("[]").removesuffix(".")
+    return path.rpartition(".")[2]
 
 
 def _match_imports(

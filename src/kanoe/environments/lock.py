@@ -15,6 +15,7 @@ from kanoe.environments.needs import Needs, Requirement
 from kanoe.environments.sources import is_pin_of
 from kanoe.environments.versions import marker_holds, version_fits
 
+NO_DAY = "2100-01-01T00:00:00Z"  # of what no day holds back
 _MOST_NAMES = 5  # in a reason
 
 
@@ -54,7 +55,7 @@ class Moved:
 
     Args:
         name: normalised; empty for the whole set.
-        day: an RFC 3339 time: only releases before it were taken.
+        day: an RFC 3339 time: only releases before it were taken; `2100-01-01T00:00:00Z`: any.
         reason: a phrase.
     """
 
@@ -135,6 +136,10 @@ def remarks(lock: Lock) -> tuple[Diagnostic, ...]:
 
 
 def _describe_move(lock: Lock, moved: Moved) -> Diagnostic:
+    if moved.day == NO_DAY:
+        what = f"`{moved.name}`" if moved.name else "the environment"
+        cure = "Use a registry that says it (`UV_DEFAULT_INDEX`), or give the versions: `--with 'NAME==VERSION'`"
+        return warning("date-moved", f"{what} is of today, not of {lock.as_of}: {moved.reason}", hint=cure)
     day = moved.day[:10]
     held = lock.find(moved.name)
     what = f"`{moved.name}`{f' {held.version}' if held else ''}" if moved.name else "the whole environment"

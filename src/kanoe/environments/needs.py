@@ -72,9 +72,10 @@ class Needs:
     local_modules: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = field(default=())
 
-    def with_requirement(self, name: str, why: str) -> Needs:
-        """Return the needs with one more distribution; one that they could do without is now demanded."""
+    def with_requirement(self, name: str, why: str, specifier: str = "") -> Needs:
+        """Return the needs with one more distribution, or with its releases bounded further; it is then demanded."""
         old = next((one for one in self.requirements if one.name == name and not one.marker), Requirement(name))
-        new = replace(old, why=(*old.why, why), optional=False)
+        both = old.specifier if old.url else ",".join(part for part in (old.specifier, specifier) if part)
+        new = replace(old, specifier=both, why=(*old.why, why), optional=False)
         rest = [one for one in self.requirements if one is not old]
         return replace(self, requirements=tuple(sorted([*rest, new], key=lambda one: (one.name, one.marker))))

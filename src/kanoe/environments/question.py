@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,12 +23,15 @@ from kanoe.base.diagnostics import Diagnostic, Severity, error
 from kanoe.base.errors import InputError, KanoeError, UnavailableError
 from kanoe.base.files import replace_file
 from kanoe.base.hashing import hash_text
+from kanoe.base.processes import Completed
 from kanoe.base.stop import Stop
+from kanoe.environments.absence import Cause, explain_absence, explain_nothing, nearest_ready, only_conda
+from kanoe.environments.as_of import LAG
 from kanoe.environments.complaints import Complaint, read_complaint
 from kanoe.environments.interpreters import Interpreter
-from kanoe.environments.lock import Moved, Skipped
+from kanoe.environments.lock import NO_DAY, Moved, Skipped
 from kanoe.environments.needs import Needs, Requirement
-from kanoe.environments.registry import File, Offer, Project, Registry, explain_absence, offers
+from kanoe.environments.registry import File, Offer, Project, Registry, newest_before, offers
 from kanoe.environments.rules import (
     Rule,
     bounds_of,
@@ -43,18 +47,26 @@ from kanoe.environments.rules import (
 from kanoe.environments.settings import index_addresses
 from kanoe.environments.tables import read_names, read_pairs
 from kanoe.environments.uv import run_uv
-from kanoe.environments.versions import is_prerelease, is_requirement, normalise, repair_requirement, sort_key
+from kanoe.environments.versions import (
+    is_prerelease,
+    is_requirement,
+    normalise,
+    repair_requirement,
+    sort_key,
+    version_fits,
+)
 
 _MOST_UNKNOWN = 20  # names that are looked up one after the other
 _MOST_ROUNDS = 40  # questions that end with a complaint
 _MOST_PASSES = 5  # looks at a whole answer
-_NO_DAY = "2100-01-01T00:00:00Z"
 _A_MONTH = timedelta(days=30)
 _LONG_AGO = timedelta(days=400)
 # Libraries use them too, so their day counts. Not typing-extensions: ipython needs newer ones than it says, and it only grows.
 _SHARED = frozenset({"packaging", "python-dateutil", "six", "tzdata"})
 _REJECTED = re.compile(r"Metadata for `([^`]+)` \(v([^)]+)\) could not be parsed")
 _UNBUILT = re.compile(r"Wheels are required for `([^`]+)`")
+_UNTIMED = re.compile(r"`([^`]+)` is missing an upload date")
+_NO_TIMES = "the registry does not say when its files were uploaded"
 _DEPENDS = re.compile(r"depends? on ([A-Za-z0-9][A-Za-z0-9._-]*)((?:[<>=!~]=?=?[A-Za-z0-9.*+!]+,?)+)")
 
 
@@ -100,6 +112,9 @@ class Question:
     _day: str | None = None
     _looked: str | None = None
     _plumbing: tuple[str, ...] = ()
+    _is_late: bool = False  # while the plumbing is being found
+    _is_timeless: bool = False  # the registry tells no times at all
+    _untimed: set[str] = field(default_factory=set)
     _strangers: dict[str, Version] = field(default_factory=dict)
     _unknown: list[Diagnostic] = field(default_factory=list)
     _bounds: dict[tuple[str, str], Rule] = field(default_factory=dict)
@@ -128,12 +143,39 @@ class Question:
         versions = self._settle()
         if self._unknown:
             raise InputError(*self._unknown)
-        self.packages = self._find_packages(versions)
         if any([self._look_back(one) for one in versions]):
             versions = self._settle()
-            self.packages = self._find_packages(versions)
+        versions = self._try_builds(versions)
         self.asked = [_named(one, versions) for one in self.asked]
         return versions
+
+    def _try_builds(self, versions: list[Version]) -> list[Version]:
+        """Return the versions of which all that has no ready file builds; uv's cache keeps what is built for the install."""
+        for _ in range(_MOST_ROUNDS):
+            unready = [one for one in versions if self._needs_build(one)]
+            if not unready:
+                break
+            done = self._build(unready)
+            if done.returncode == 0:
+                break
+            complaint = read_complaint(done.stderr)
+            if not self._move(complaint, done.stderr):
+                self._narrow(complaint)
+            versions = self._settle()
+        return versions
+
+    def _needs_build(self, version: Version) -> bool:
+        package = self.packages.get(version.name, {})
+        return version.url is None and "sdist" in package and not package.get("wheels")
+
+    def _build(self, versions: Sequence[Version]) -> Completed:
+        """Build and install into a folder that is gone afterwards, exactly as an environment would have it."""
+        command = ["pip", "install", "-r", "-", "--python", str(self.interpreter.path), "--no-deps"]
+        text = "".join(f"{one.line}\n" for one in versions)
+        own = build_settings(self.needs.as_of, self.interpreter.minor)
+        with tempfile.TemporaryDirectory(prefix="kanoe-built-", ignore_cleanup_errors=True) as folder:
+            command += ["--target", folder, "--no-python-downloads"]
+            return run_uv(command, folder=self.folder, text=text, own=own, stop=self.stop)
 
     def _find_packages(self, versions: Sequence[Version]) -> Mapping[str, Mapping[str, Any]]:
         """Return the tables of a pylock file for these versions, by name."""
@@ -161,9 +203,10 @@ class Question:
     def _settle_day(self) -> None:
         """Take what tables say of the day: bounds, needs that libraries of that day do not declare."""
         self._bounds = {}
+        self._untimed = set()
         if self._day is None:
             return
-        for rule in bounds_of(self._day):
+        for rule in bounds_of(self._day_of_use(self._day)):
             self._bound(rule)
         pinned = {one.name for one in self.needs.requirements if one.url or one.specifier.startswith("==")}
         self._unbuilt |= compiled_names() - pinned
@@ -176,6 +219,10 @@ class Question:
             if grown == names:
                 return
             names = grown
+
+    def _day_of_use(self, day: str) -> str:
+        """Return the day on which the image was used: an inferred day of the libraries lies before that of the run."""
+        return (_date(day) + LAG).isoformat() if self.needs.as_of_inferred else day
 
     def _take(self, rule: Rule) -> bool:
         """Hold a rule; returns whether it is new."""
@@ -205,16 +252,21 @@ class Question:
 
     def _clock(self) -> list[str]:
         """Return the options that hold back newer releases, but not of what runs the cells: an old kernel would not."""
-        if self._day is None:
+        if self._day is None or self._is_timeless:
             return []
         times = dict.fromkeys(self._plumbing, self._late())
         times.update((name, one.day) for name, one in self.moved.items() if name)
-        own = [part for name, time in sorted(times.items()) for part in ("--exclude-newer-package", f"{name}={time}")]
-        return ["--exclude-newer", _moment(self._day), *own]
+        return ["--exclude-newer", _moment(self._day), *self._exceptions(times)]
+
+    def _exceptions(self, times: Mapping[str, str]) -> Iterator[str]:
+        """Yield the options for what has a day of its own, or none."""
+        free = self._untimed | {name for name, one in self.moved.items() if one.day == NO_DAY}
+        for name, time in sorted({**times, **dict.fromkeys(free, "false")}.items()):
+            yield from ("--exclude-newer-package", f"{name}={time}") if name else ()
 
     def _late(self) -> str:
         late = late_day(self.interpreter.short)
-        return _NO_DAY if late is None else max(_moment(late), _moment(self._day or late))
+        return NO_DAY if late is None else max(_moment(late), _moment(self._day or late))
 
     def _own_settings(self) -> dict[str, Any]:
         """Return what uv is told in its file of settings."""
@@ -243,13 +295,21 @@ class Question:
         with contextlib.suppress(OSError, ValueError):
             names = set(json.loads(path.read_bytes()))
         if not names:
-            late = ["--exclude-newer", self._late()] if late_day(self.interpreter.short) else []
-            names = {one.name for one in self._versions_of([*self._compile(), *late], lambda: own)}
+            self._is_late = True
+            names = {one.name for one in self._versions_of(self._late_command, lambda: own)}
+            self._is_late = False
+            if self._untimed:  # what was held fast for a later day
+                self._settle_day()
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 replace_file(path, json.dumps(sorted(names)).encode())
         wanted = {one.name for one in self.needs.requirements} - self.kernel
         self._plumbing = tuple(sorted((names | late_names()) - wanted - _SHARED))
+
+    def _late_command(self) -> list[str]:
+        if self._is_timeless or late_day(self.interpreter.short) is None:
+            return self._compile()
+        return [*self._compile(), "--exclude-newer", self._late(), *self._exceptions({})]
 
     def _find_strangers(self) -> None:
         """Hold fast what the guesses bring, by ready files alone: to build a stranger's would run its code here."""
@@ -259,7 +319,7 @@ class Question:
 
         if not lines():
             return
-        found = self._versions_of([*self._compile(), *self._clock(), "--only-binary", ":all:"], lines)
+        found = self._versions_of(lambda: [*self._compile(), *self._clock(), "--only-binary", ":all:"], lines)
         self._strangers = {one.name: one for one in found}
 
     # -- asking
@@ -271,14 +331,16 @@ class Question:
             held = {one.name: one.version for one in versions if one.version is not None}
             if not any([self._take(rule) for rule in needs_of(held)]):
                 break
+        self.packages = {} if self._unknown else self._find_packages(versions)
         return versions
 
-    def _versions_of(self, command: Sequence[str] | Callable[[], list[str]], lines: Callable[[], str]) -> list[Version]:
+    def _versions_of(self, command: Callable[[], list[str]], lines: Callable[[], str]) -> list[Version]:
         """Return uv's answer for the lines, which change while something has to be moved or left out."""
         complaint = Complaint("requirements-unsolvable", (), "no set of versions was found")
         for _ in range(_MOST_ROUNDS):
-            arguments = command() if callable(command) else command
-            done = run_uv(arguments, folder=self.folder, text=lines(), own=self._own_settings(), stop=self.stop)
+            done = run_uv(command(), folder=self.folder, text=lines(), own=self._own_settings(), stop=self.stop)
+            if self._free_untimed(done.stderr):
+                continue
             if done.returncode == 0:
                 return list(_read_versions(done.stdout))
             complaint = read_complaint(done.stderr)
@@ -308,6 +370,37 @@ class Question:
                 self._repaired[name, version] = self._mended(name, version)
                 found = True
         return found
+
+    def _free_untimed(self, said: str) -> bool:
+        """Free what has no upload times from the day, and let the order of releases decide; returns whether that is new."""
+        names = {_project_of(file) for file in _UNTIMED.findall(said)} - self._untimed - set(self.moved)
+        if not self._may_move and not self._is_late:
+            names &= set(self._plumbing)
+        return any([self._free_one(name) for name in sorted(names)])
+
+    def _free_one(self, name: str) -> bool:
+        project = self._project(name)
+        limit = self._limit_of(name)
+        if project is None or self._is_timeless:
+            return False
+        if limit == NO_DAY:
+            self._untimed.add(name)
+            return True
+        if any(file.uploaded for file in project.files):
+            newest = newest_before(project, limit)
+            if newest is None:
+                return False
+            self._untimed.add(name)
+            self._bound(Rule(name, f"<={newest}"))
+            return True
+        others = (self._project(one.name) for one in self.asked if one.url is None and one.name not in self.kernel)
+        if any(file.uploaded for one in others if one is not None for file in one.files):
+            self.moved[name] = Moved(name, NO_DAY, _NO_TIMES)
+            return True
+        if self.needs.as_of_inferred:
+            self._is_timeless = True
+            self.moved = {"": Moved("", NO_DAY, _NO_TIMES)}
+        return self._is_timeless
 
     def _mended(self, name: str, version: str) -> dict[str, Any]:
         project = self._registry.project(name)
@@ -343,8 +436,10 @@ class Question:
     @property
     def _may_move(self) -> bool:
         """Whether the day is a wish: where the source itself declares it, nothing later is taken."""
-        return self._day is not None and (
-            self.needs.as_of_inferred or (self.needs.as_of_why or "").startswith("--as-of")
+        return (
+            not self._is_timeless
+            and self._day is not None
+            and (self.needs.as_of_inferred or (self.needs.as_of_why or "").startswith("--as-of"))
         )
 
     def _specifiers(self, said: str) -> dict[str, tuple[str, ...]]:
@@ -369,12 +464,19 @@ class Question:
         found = offers(project, self.interpreter.version, specifier, build=project.name not in self._unbuilt)
         limit = self._limit_of(project.name)
         if not found:
-            return not failed and self._allow_build(project, specifier)
+            return self._forget_bound(project.name, specifier) or (not failed and self._allow_build(project, specifier))
         if not found[0].uploaded:
             return False
         if _moment(found[0].uploaded[:10]) < limit:
             return failed
         self._move_to(project, found[0], specifier)
+        return True
+
+    def _forget_bound(self, name: str, specifier: str) -> bool:
+        """Forget a bound of the tables that leaves no file for this Python; returns whether it was one."""
+        if self._bounds.pop((name, specifier), None) is None:
+            return False
+        self._given_up.add((name, specifier))
         return True
 
     def _allow_build(self, project: Project, specifier: str) -> bool:
@@ -411,8 +513,17 @@ class Question:
         found = offers(project, self.interpreter.version, build=held.name not in self._unbuilt)
         between = [one for one in found if one.uploaded < (self._day or "") and _is_later(one, held.version)]
         if between:
-            return self._mend_rejected(max(between, key=lambda one: sort_key(one.version)), held.name)
+            latest = max(between, key=lambda one: sort_key(one.version))
+            return self._mend_rejected(latest, held.name) or self._forget_bounds_of(project, uploaded)
         return self._go_forward(project, found, uploaded, _date(newest.uploaded or ""))
+
+    def _forget_bounds_of(self, project: Project, uploaded: date) -> bool:
+        """Forget bounds below which uv went back years: what they mean has no file for this Python; returns whether any."""
+        specifiers = [specifier for name, specifier in self._bounds if name == project.name]
+        meant = _newest(project, self._day or "", *specifiers)
+        if meant is None or _date(meant.uploaded or "") - uploaded <= _LONG_AGO:
+            return False
+        return any([self._forget_bound(project.name, specifier) for specifier in specifiers])
 
     def _is_free(self, name: str) -> bool:
         """Whether a release may be chosen: the source asks for the distribution and says nothing of its version."""
@@ -440,7 +551,7 @@ class Question:
     def _limit_of(self, name: str) -> str:
         if name in self.moved:
             return self.moved[name].day
-        return self._late() if name in self._plumbing else _moment(self._day or _NO_DAY)
+        return self._late() if self._is_late or name in self._plumbing else _moment(self._day or NO_DAY)
 
     def _was_removed(self, project: Project) -> bool:
         """Return whether no file of any kind is left, or was there, on the day."""
@@ -506,6 +617,11 @@ class Question:
             message = f"the package registry does not have `{name}`, which every environment needs"
             hint = "Check which registry is used (`UV_DEFAULT_INDEX`, `uv.toml`, `pip.conf`)"
             raise UnavailableError(error("registry-unreachable", message, hint=hint))
+        conda = only_conda(name)
+        if conda is not None:
+            self._unknown.append(error(complaint.code, conda.message, place=_places(culprits), hint=conda.hint))
+            self.asked = [one for one in self.asked if one not in culprits]
+            return
         near = difflib.get_close_matches(name, _well_known(), 1, 0.75)
         meant = f"Did you mean `{near[0]}`? " if near else ""
         guess = f"`--with {near[0] if near else 'NAME'}`"
@@ -523,11 +639,34 @@ class Question:
         failure = InputError if complaint.available else UnavailableError
         if complaint.code in {"requirements-unsolvable", "build-failed"}:
             for one in culprits:
-                project = self._project(one.name) if one.url is None else None
-                cause = explain_absence(project, self.interpreter.version) if project is not None else None
-                if cause is not None:
-                    return failure(error(complaint.code, cause[0], place=_places([one]), hint=cause[1]))
+                found = self._explained(complaint, one)
+                if found is not None:
+                    return failure(found)
         return failure(self._diagnostic(complaint, culprits))
+
+    def _explained(self, complaint: Complaint, one: Requirement) -> Diagnostic | None:
+        """Return what the registry's list of files says of the trouble, if that is more than uv says."""
+        project = self._project(one.name) if one.url is None else None
+        cause = self._cause(complaint, one, project)
+        conda = only_conda(one.name) if one.url is None else None
+        if complaint.code != "build-failed" or conda is not None:
+            cause = conda or cause
+            return error(complaint.code, cause.message, place=_places([one]), hint=cause.hint) if cause else None
+        offer = nearest_ready(project, self.interpreter.version) if project is not None else None
+        cures = [complaint.hint] if complaint.hint and "apt install" in complaint.hint else []
+        if offer is not None:
+            cures.append(f"Take {offer.version}, which needs no build: `--with '{one.name}=={offer.version}'`")
+        elif cause is not None and not (cures and "apt install" in cause.hint):
+            cures.append(cause.hint)
+        return (
+            error(complaint.code, complaint.message, place=_places([one]), hint=". Or: ".join(cures)) if cures else None
+        )
+
+    def _cause(self, complaint: Complaint, one: Requirement, project: Project | None) -> Cause | None:
+        if project is not None:
+            day = None if one.name in self._plumbing or self._is_timeless else self._limit_of(one.name)
+            return explain_absence(project, self.interpreter.version, day=day, specifier=one.specifier)
+        return explain_nothing(one.name) if f"no versions of {one.name} " in complaint.message else None
 
     def _diagnostic(self, complaint: Complaint, culprits: Sequence[Requirement]) -> Diagnostic:
         return Diagnostic(complaint.code, Severity.ERROR, complaint.message, _places(culprits), complaint.hint)
@@ -549,10 +688,11 @@ def _needs_in(metadata: str) -> list[str]:
     return _fields(metadata, "requires-dist")
 
 
-def _newest(project: Project, day: str) -> File | None:
-    """Return a file of the newest release before a day, whatever it is for."""
+def _newest(project: Project, day: str, *specifiers: str) -> File | None:
+    """Return a file of the newest release before a day that fits all specifiers, whatever it is for."""
     files = [one for one in project.files if one.version and one.uploaded and one.uploaded < day and not one.yanked]
     final = [one for one in files if not is_prerelease(one.version or "")]
+    final = [one for one in final if all(version_fits(one.version or "", specifier) for specifier in specifiers)]
     return max(final, key=lambda one: sort_key(one.version or ""), default=None)
 
 
@@ -565,6 +705,12 @@ def _uploaded(package: Mapping[str, Any]) -> date | None:
     files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
     days = [one["upload-time"].date() for one in files if isinstance(one.get("upload-time"), datetime)]
     return min(days, default=None)
+
+
+def _project_of(file: str) -> str:
+    """Return the name of a file's project."""
+    version = File(file, "").version
+    return normalise(file.partition(f"-{version}")[0] if version else file)
 
 
 def _moment(day: str) -> str:

@@ -136,6 +136,24 @@ def offers(project: Project, python: str, specifier: str = "", *, build: bool = 
     return tuple(sorted(final or found.values(), key=lambda one: (one.uploaded[:10], sort_key(one.version))))
 
 
+def newest_before(project: Project, moment: str) -> str | None:
+    """Return the newest version from before a moment, where the registry leaves some times out: then order decides.
+
+    A release without a time is taken to be no later than the next one that has a time; `None` where that tells nothing.
+    """
+    days: dict[str, str | None] = {}
+    for file in project.files:
+        if file.version is not None and not file.yanked and not is_prerelease(file.version):
+            known = [day for day in (days.get(file.version), file.uploaded) if day]
+            days[file.version] = min(known, default=None)
+    later: str | None = None
+    for version in sorted(days, key=sort_key, reverse=True):
+        later = days[version] or later
+        if later is not None and later < moment:
+            return version
+    return None
+
+
 def _fits(file: File, version: str, python: str, specifier: str) -> bool:
     try:
         return version_fits(python, file.requires_python) and version_fits(version, specifier)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kanoe.environments.tables import read_pairs
@@ -46,12 +46,13 @@ class Release:
 
 def known_libraries() -> frozenset[str]:
     """Return the libraries whose releases are known."""
-    return frozenset(_releases())
+    return frozenset(_rows())
 
 
+@functools.cache
 def releases_of(library: str) -> Sequence[Release]:
     """Return the known releases of a library, the oldest version first; empty where none is known."""
-    return _releases().get(library, ())
+    return tuple(_release(library, *row) for row in _rows().get(library, ()))
 
 
 def first_release(library: str, version: str) -> Release | None:
@@ -100,19 +101,23 @@ def parse_version(version: str) -> Version:
 
 
 @functools.cache
-def _releases() -> Mapping[str, Sequence[Release]]:
-    found: dict[str, list[Release]] = {}
+def _rows() -> Mapping[str, Sequence[tuple[str, str, str]]]:
+    """Return version, day and Pythons of each library's releases, unread: a notebook asks for few of the libraries."""
+    found: dict[str, list[tuple[str, str, str]]] = {"python": [*_interpreters()]}
     for key, row in read_pairs("releases").items():
-        library, version = key.split()
-        day, pythons = row.split()
-        match = _PYTHONS.match(pythons)
-        oldest, newest = (int(match[1]), int(match[2]) if match[2] else None) if match else (_NO_PYTHON, None)
-        release = Release(library, version, datetime.date.fromisoformat(day), oldest, newest)
-        found.setdefault(library, []).append(release)
-    found["python"] = [_interpreter(version, day) for version, day in read_pairs("interpreter_releases").items()]
+        library, _, version = key.partition(" ")
+        day, _, pythons = row.partition(" ")
+        found.setdefault(library, []).append((version, day, pythons))
     return found
 
 
-def _interpreter(version: str, day: str) -> Release:
-    minor = parse_version(version)[1]
-    return Release("python", version, datetime.date.fromisoformat(day), minor, minor)
+def _interpreters() -> Iterator[tuple[str, str, str]]:
+    for version, day in read_pairs("interpreter_releases").items():
+        minor = parse_version(version)[1]
+        yield version, day, f"3.{minor}-3.{minor}"
+
+
+def _release(library: str, version: str, day: str, pythons: str) -> Release:
+    match = _PYTHONS.match(pythons)
+    oldest, newest = (int(match[1]), int(match[2]) if match[2] else None) if match else (_NO_PYTHON, None)
+    return Release(library, version, datetime.date.fromisoformat(day), oldest, newest)

@@ -24,7 +24,7 @@ from kanoe.environments.needs import Needs, Requirement
 from kanoe.environments.uv import Progress, index_settings, quiet
 from kanoe.environments.versions import marker_holds
 
-_FORM = "resolution/3"  # to be raised when the same needs come to another lock
+_FORM = "resolution/4"  # to be raised when the same needs come to another lock
 _PIP = Requirement("pip", why=("runs `!pip` lines",))
 # Libraries use its `pkg_resources` and do not say so: everybody had it.
 _SETUPTOOLS = Requirement("setuptools", why=("old libraries use its `pkg_resources`",), optional=True)
@@ -100,7 +100,8 @@ def _with_kernel(
 
 
 def _key(asked: Iterable[Requirement], needs: Needs, interpreter: Interpreter) -> str:
-    parts = [interpreter.version, this_platform(), needs.as_of or "", *index_settings(), "requirements"]
+    day = f"{needs.as_of or ''} {needs.as_of_inferred:d}"  # an inferred day moves, and lies before that of the run
+    parts = [interpreter.version, this_platform(), day, *index_settings(), "requirements"]
     for one in asked:
         parts += [str(one), ",".join(one.modules), f"{one.optional:d}{one.guessed:d}"]
     return hash_text(_FORM, *parts)

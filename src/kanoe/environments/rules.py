@@ -35,10 +35,10 @@ class Rule:
 
 
 def bounds_of(day: str | None) -> Iterator[Rule]:
-    """Yield the bounds of a day (an ISO date); of no day where it is `None`."""
-    for key, span in read_pairs("constraints").items() if day else ():
-        begin, _, end = span.partition("..")
-        if begin <= (day or "")[:10] < (end or "9"):
+    """Yield the bounds of a day (an ISO date) on which Kaggle's image was used; of no day where it is `None`."""
+    for key, row in read_pairs("constraints").items() if day else ():
+        spans = (span.partition("..") for span in row.split())
+        if any(begin <= (day or "")[:10] < (end or "9") for begin, _, end in spans):
             yield _rule(key)
 
 

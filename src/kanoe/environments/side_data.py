@@ -270,7 +270,12 @@ def _row(name: str) -> str:
     rows = read_pairs("side_data")
     if name in rows:
         return rows[name]
-    return next((value for key, value in rows.items() if "*" in key and fnmatch.fnmatchcase(name, key)), "")
+    return next((rows[key] for key in _wildcards() if fnmatch.fnmatchcase(name, key)), "")
+
+
+@functools.cache
+def _wildcards() -> tuple[str, ...]:
+    return tuple(key for key in read_pairs("side_data") if "*" in key)
 
 
 def _texts(arguments: Iterable[ast.expr]) -> list[str]:

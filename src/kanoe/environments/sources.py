@@ -328,10 +328,10 @@ def _check_out(module: str, address: str, commit: str, part: Path, stop: Stop | 
     _run_git(["init", "--quiet", "--bare", str(history)], stop)
     git = [f"--git-dir={history}"]
     try:
-        _run_git([*git, "fetch", "--quiet", "--depth=1", "--no-tags", address, commit], stop)
+        _run_git([*git, "fetch", "--quiet", "--depth=1", "--no-tags", "--", address, commit], stop)
         found = "FETCH_HEAD"
     except LookupError:
-        _run_git([*git, "fetch", "--quiet", "--no-tags", address, "+refs/heads/*:refs/heads/*"], stop)
+        _run_git([*git, "fetch", "--quiet", "--no-tags", "--", address, "+refs/heads/*:refs/heads/*"], stop)
         found = commit
     names = _run_git([*git, "ls-tree", "--name-only", found, "--", *_places(module)], stop).split()
     if not names:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def run_uv(
         stop: ends it.
 
     Raises:
-        UnavailableError: `uv-missing`.
+        UnavailableError: `uv-missing`; `store-unusable`: no temporary file can be written.
         CancelledError: `stop` was requested.
     """
     command = [find_uv(), *arguments, "--color", "never", "--no-progress"]
@@ -121,11 +121,25 @@ def run_uv(
     place = folder if folder is not None and folder.is_dir() else Path("/")
     if own is None:
         return run_program(command, stop=stop, on_line=on_line, environment=environment, cwd=place, input=text)
-    with tempfile.TemporaryDirectory(prefix="kanoe-uv-") as temporary:
-        file = Path(temporary, "uv.toml")
-        file.write_text(dumps({**network_settings(folder), **own}), encoding="utf-8")
+    with _settings_file(dumps({**network_settings(folder), **own})) as file:
         command += ["--config-file", str(file)]
         return run_program(command, stop=stop, on_line=on_line, environment=environment, cwd=place, input=text)
+
+
+@contextlib.contextmanager
+def _settings_file(text: str) -> Iterator[Path]:
+    try:
+        folder = tempfile.mkdtemp(prefix="kanoe-uv-")
+        file = Path(folder, "uv.toml")
+        file.write_text(text, encoding="utf-8")
+    except OSError as cause:
+        message = f"no temporary file can be written: {cause.strerror or cause}"
+        hint = "Free some space, or set `TMPDIR` to a folder on another disk"
+        raise UnavailableError(error("store-unusable", message, place=tempfile.gettempdir(), hint=hint)) from cause
+    try:
+        yield file
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def index_settings() -> tuple[str, ...]:

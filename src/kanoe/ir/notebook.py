@@ -69,7 +69,9 @@ class Notebook:
     @property
     def has_outputs(self) -> bool:
         """Whether the file carries outputs of its author's, errors aside."""
-        return any(output.get("output_type") not in (None, "error") for cell in self.code_cells for output in cell.outputs)
+        return any(
+            output.get("output_type") not in (None, "error") for cell in self.code_cells for output in cell.outputs
+        )
 
     def with_cells(self, cells: Sequence[Cell]) -> Notebook:
         """Return this notebook with other cells."""

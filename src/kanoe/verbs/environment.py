@@ -80,8 +80,18 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A source's lock: what it was made from, the file it came from, if any, and what a user should know of it."""
+    """The lock of a source.
 
+    Args:
+        asked: what the source asks for.
+        needs: what the lock was made from: the same, with what an earlier run found, and with all that is settled late.
+        interpreter: the Python it is for.
+        lock: the lock.
+        file: the file it came from, or `None`.
+        notes: what a user should know of it.
+    """
+
+    asked: Needs
     needs: Needs
     interpreter: Interpreter
     lock: Lock
@@ -97,8 +107,8 @@ class Locked:
         if lock.as_of:
             words += [f"{main.name} {main.version}"] if main else []
             words.append(lock.as_of[:10])
-        whys = [*needs.evidence] if needs.inferred else []
-        whys = whys or list(dict.fromkeys(why for why in (needs.python_why, needs.as_of_why) if why))
+        said = ((needs.python_why, needs.python_inferred), (needs.as_of_why, needs.as_of_inferred))
+        whys = list(dict.fromkeys([*(why for why, inferred in said if why and not inferred), *needs.evidence]))
         return f"{', '.join(words)}{f': {_join(whys)}' if whys else ''}"
 
 
@@ -181,7 +191,8 @@ def lock_source(
     file = None if anew else find_lock(source.folder, source.name, options.lock)
     if file is not None:
         return _lock_of_file(file, source, needs, options, store, stop)
-    return lock_needs(source, recall_choice(source, needs, store.locks), store, tell, stop, anew=anew)
+    locked = lock_needs(source, recall_choice(source, needs, store.locks), store, tell, stop, anew=anew)
+    return replace(locked, asked=needs)
 
 
 def tell_notes(locked: Locked, tell: Watch) -> None:
@@ -192,6 +203,7 @@ def tell_notes(locked: Locked, tell: Watch) -> None:
 
 def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: Stop, *, anew: bool = False) -> Locked:
     """Return the lock of what a source needs, remembered or resolved now; arguments and errors as for `lock_source`."""
+    asked = needs
     interpreter, remark = _choose_python(needs, _memory(store), stop)
     told = len(needs.diagnostics)
     if needs.as_of_inferred and needs.as_of is not None:
@@ -209,9 +221,8 @@ def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: St
         progress=_progress(tell),
         stop=stop,
     )
-    return Locked(
-        needs, interpreter, with_trees(lock, trees), None, (*remark, *taken.diagnostics[told:], *remarks(lock))
-    )
+    notes = (*remark, *taken.diagnostics[told:], *remarks(lock))
+    return Locked(asked, needs, interpreter, with_trees(lock, trees), None, notes)
 
 
 def _choose_python(needs: Needs, memory: Path, stop: Stop) -> tuple[Interpreter, tuple[Diagnostic, ...]]:
@@ -232,7 +243,7 @@ def _lock_of_file(
     wrong = check(lock, needs, interpreter, place=file.name, source=source.path.name, options=_options_text(options))
     if any(diagnostic.severity is Severity.ERROR for diagnostic in wrong):
         raise InputError(*wrong)
-    return Locked(needs, interpreter, lock, file, remarks(lock))
+    return Locked(needs, needs, interpreter, lock, file, remarks(lock))
 
 
 def _memory(store: Store) -> Path:

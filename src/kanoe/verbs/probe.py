@@ -167,7 +167,7 @@ def _read(answers: Path, statements: Sequence[str]) -> Iterator[tuple[str, Mappi
             said = json.loads(answer)
             if said is not None:
                 yield statements[int(number)], said
-    if len(lines) % 2:
+    if len(lines) % 2 and lines[-1].isdecimal():
         died = {
             "ename": "SystemError",
             "evalue": "the process ended during this import, or it took too long",

@@ -6,27 +6,33 @@ again in the next candidate, at most three times; which one worked is remembered
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from kanoe.base.diagnostics import Diagnostic, info
 from kanoe.base.errors import InputError, UnavailableError
 from kanoe.base.stop import Stop
 from kanoe.engine.events import AttemptChosen, AttemptStarted, Noted, StageChanged
 from kanoe.environments.choices import remember_choice
-from kanoe.environments.drift import Candidate, find_drift, next_periods
 from kanoe.environments.lock import Lock, quote_command
-from kanoe.environments.missing import find_missing
 from kanoe.environments.needs import Needs
 from kanoe.ir.source import Source
 from kanoe.store.home import Store
 from kanoe.verbs.environment import EnvironmentOptions, Locked, Ready, Watch, build, lock_needs, lock_source, tell_notes
 from kanoe.verbs.probe import ImportFailure, probe
 
+if TYPE_CHECKING:
+    from kanoe.environments.drift import Candidate, Drift
+
 MOST_TRIES = 3  # after the first
 _MOST_REPAIRS = 4  # times that imports find something missing
 _ASKED = "an error asks for it"
+_HELD = "an error speaks of another release"
+_WORTH_SECONDS = 900.0  # a longer run is not repeated on weak evidence
+_OF_A_RUN = ("run on ", "Kaggle image ")  # how the evidence of an author's own run begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +40,13 @@ class Failure:
     """Why a notebook fails in an environment.
 
     Args:
-        cell: the position of the cell.
+        cell: the position of the cell; -1 for the start of the kernel.
         place: where, for people: `cell 3`.
-        ename: the name of the exception's class.
+        ename: the name of the exception's class, or empty.
         evalue: its text.
         code: the cell's code.
+        library: the installed module that the cell called when it failed, if any.
+        seconds: how long the program had run.
     """
 
     cell: int
@@ -46,10 +54,12 @@ class Failure:
     ename: str
     evalue: str
     code: str
+    library: str | None = None
+    seconds: float = 0.0
 
     def __str__(self) -> str:
         """Return it as a reason: `cell 3: AttributeError: ...`."""
-        text = f"{self.ename}: {self.evalue}".strip().splitlines()[0]
+        text = f"{self.ename}: {self.evalue}".removeprefix(": ").strip().splitlines()[0]
         return f"{self.place}: {text if len(text) <= 160 else text[:159] + '…'}"
 
 
@@ -97,6 +107,7 @@ class Revival:
         self._any_age: bool | None = False
         self._other_days: bool | None = False
         self.number = 1
+        self._asked = Needs()
         self._tried: list[Needs] = []
         self._failed_at: dict[int, int] = {}
         self._current: _Prepared | None = None
@@ -111,6 +122,7 @@ class Revival:
         """
         locked = lock_source(self._source, self._options, self._store, self._tell, self._stop)
         needs = locked.needs
+        self._asked = locked.asked
         # A lock is what its author wants, and a day or a Python that somebody names is not moved unasked.
         named = (needs.as_of and not needs.as_of_inferred) or (needs.python and not needs.python_inferred)
         self._active = locked.file is None and self._revive is not False
@@ -126,6 +138,8 @@ class Revival:
         prepared = self._prepare(locked)
         if prepared.failures and self._active:
             prepared = self._with_fewest_failures(prepared)
+        if not prepared.failures and prepared.locked.needs != needs:
+            self._remember(prepared)
         return self._take(prepared)
 
     def next(self, failure: Failure) -> Ready | None:
@@ -154,10 +168,11 @@ class Revival:
         if self._current is None:
             return None
         locked, name = self._current.locked, quote_command(self._source.path.name)
-        missing = find_missing(failure.ename, failure.evalue, locked.lock)
+        missing = _find_missing(failure, locked.lock)
         if missing is not None:
             return f"Add the distribution that it asks for: `kanoe run {name} --with {missing}`"
-        for one in self._periods(locked, failure, known=True):
+        drift = self._drift(locked, failure, known=True)
+        for one in self._periods(locked, drift) if drift else ():
             day = f" --as-of {one.day}" if one.day else ""
             python = f" --python {one.python}" if one.python else ""
             return f"The library has changed since ({one.why}); run it as of its day: `kanoe run {name}{day}{python}`"
@@ -166,13 +181,15 @@ class Revival:
     def finish(self, *, succeeded: bool) -> None:
         """Say and remember which environment worked, or choose the attempt that came furthest."""
         if succeeded and self.number > 1 and self._current is not None:
-            needs = self._current.locked.needs
-            self._tell(Noted(diagnostic=self._revived(needs, self._current.locked.lock)))
-            remember_choice(self._source, self._tried[0], needs, self._store.locks)
+            self._tell(Noted(diagnostic=self._revived(self._current.locked.needs, self._current.locked.lock)))
+            self._remember(self._current)
         elif not succeeded and self._failed_at:
             best = max(sorted(self._failed_at), key=lambda number: self._failed_at[number])
             if best != self.number:
                 self._tell(AttemptChosen(attempt=best))
+
+    def _remember(self, prepared: _Prepared) -> None:
+        remember_choice(self._source, self._asked, prepared.locked.needs, self._store.locks)
 
     def _take(self, prepared: _Prepared) -> Ready:
         tell_notes(prepared.locked, self._tell)
@@ -185,7 +202,7 @@ class Revival:
             prepared = self._probed(locked)
             needs = locked.needs
             for failure in prepared.failures:
-                name = find_missing(failure.ename, failure.evalue, locked.lock)
+                name = _find_missing(failure, locked.lock)
                 if name is not None:
                     needs = needs.with_requirement(name, f"needed by an import of {failure.place}")
             if needs == locked.needs:
@@ -224,13 +241,38 @@ class Revival:
 
     def _candidates(self, locked: Locked, failure: Failure) -> Iterator[tuple[Needs, str]]:
         """Yield what to try after a failure, the likeliest first, each with words for people."""
-        missing = find_missing(failure.ename, failure.evalue, locked.lock)
+        missing = _find_missing(failure, locked.lock)
         if missing is not None:
             yield locked.needs.with_requirement(missing, f"{_ASKED} ({failure.place})"), f"with {missing}"
             return
-        if not self._other_days:
+        drift = self._drift(locked, failure, known=not self._any_age)
+        if drift is None or not self._other_days:
             return
-        for one in self._periods(locked, failure, known=not self._any_age):
+        alone = list(_alone(locked, drift, failure))
+        others = self._other_days_of(locked, drift, failure)
+        # Of a day, one library may be held elsewhere; the newest releases of years later go together.
+        yield from [*alone, *others] if locked.needs.as_of else [*others, *alone]
+
+    def _drift(self, locked: Locked, failure: Failure, *, known: bool) -> Drift | None:
+        """Return the library that a failure shows to be of another age; `known`: only if it is known which release changed."""
+        from kanoe.environments.drift import find_drift, suspect  # noqa: PLC0415 - most runs do not fail
+
+        versions = _versions(locked)
+        drift = find_drift(failure.ename, failure.evalue, failure.code, versions)
+        if drift is None and failure.library and failure.seconds < _WORTH_SECONDS:
+            ran = (locked.needs.as_of_why or "").startswith(_OF_A_RUN)
+            drift = suspect(failure.ename, failure.library, versions, ran=ran)
+        return None if drift is None or (known and not drift.limit) else drift
+
+    def _periods(self, locked: Locked, drift: Drift) -> list[Candidate]:
+        from kanoe.environments.drift import next_periods  # noqa: PLC0415 - most runs do not fail
+
+        tried = [(needs.as_of, needs.python) for needs in self._tried]
+        today = datetime.now(UTC).date()
+        return next_periods(locked.needs.as_of, locked.interpreter.short, drift, tried, today=today)
+
+    def _other_days_of(self, locked: Locked, drift: Drift, failure: Failure) -> Iterator[tuple[Needs, str]]:
+        for one in self._periods(locked, drift):
             needs = replace(
                 locked.needs,
                 as_of=one.day,
@@ -245,20 +287,11 @@ class Revival:
             day = f"as of {one.day}" if one.day else "the newest releases"
             yield needs, f"Python {one.python or locked.interpreter.short}, {day} ({one.why})"
 
-    def _periods(self, locked: Locked, failure: Failure, *, known: bool) -> list[Candidate]:
-        """Return other days that a failure speaks for; `known`: only where it is known which release changed."""
-        versions = {one.name: one.version for one in locked.lock.distributions} | {"python": locked.interpreter.version}
-        drift = find_drift(failure.ename, failure.evalue, failure.code, versions)
-        if drift is None or (known and not drift.limit):
-            return []
-        tried = [(needs.as_of, needs.python) for needs in self._tried]
-        today = datetime.now(UTC).date()
-        return next_periods(locked.needs.as_of, locked.interpreter.short, drift, tried, today=today)
-
     def _revived(self, needs: Needs, lock: Lock) -> Diagnostic:
-        asked = [one.name for one in needs.requirements if any(why.startswith(_ASKED) for why in one.why)]
+        marks = (_ASKED, _HELD)
+        asked = [f"{one}" for one in needs.requirements if any(why.startswith(marks) for why in one.why)]
         day = f" --as-of {lock.as_of} --python {lock.python}" if lock.as_of else ""
-        options = day + "".join(f" --with {name}" for name in asked)
+        options = day + "".join(f" --with {quote_command(text)}" for text in asked)
         return info(
             "revived",
             f"try {self.number} ran: Python {lock.python}"
@@ -267,3 +300,25 @@ class Revival:
             hint="Kanoe remembers it for this notebook; to write it beside it: "
             f"`kanoe env lock {quote_command(self._source.path.name)}{options}`",
         )
+
+
+def _find_missing(failure: Failure | ImportFailure, lock: Lock) -> str | None:
+    from kanoe.environments.missing import find_missing  # noqa: PLC0415 - most runs do not fail
+
+    return find_missing(failure.ename, failure.evalue, lock)
+
+
+def _versions(locked: Locked) -> dict[str, str]:
+    return {one.name: one.version for one in locked.lock.distributions} | {"python": locked.interpreter.version}
+
+
+def _alone(locked: Locked, drift: Drift, failure: Failure) -> Iterator[tuple[Needs, str]]:
+    """Yield the needs with the library at fault held in other releases, all else as it was."""
+    version = _versions(locked).get(drift.library or "", "")
+    match = re.match(r"\d+\.\d+", version)
+    if drift.library is None or drift.library == "python" or match is None:
+        return
+    limit = drift.limit or (f"<{match.group()}" if drift.direction != "old" else "")
+    if limit:
+        why = f"{_HELD} ({failure.place})"
+        yield locked.needs.with_requirement(drift.library, why, limit), f"{drift.library}{limit}"

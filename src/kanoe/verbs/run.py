@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -268,6 +269,7 @@ def _run_cells(
     limits = Limits(options.timeout, options.cell_timeout, options.keep_going)
     runner = SessionRunner(plan, stop)
     failure: Failure | None = None
+    started = time.monotonic()
     folder.take(ProgramStarted(tasks=len(steps), sandbox=plan.tool.kind))
     try:
         for event in run_program(steps, runner, limits, stop, idle=folder.idle):
@@ -278,18 +280,26 @@ def _run_cells(
                     place = cell_place(source.path.name, step.task.cell)
                     folder.note(info("cell-failed", f"{event.reason}, as its tag says", place=place))
                 else:
-                    found = _failure(step.task, event)
+                    found = _failure(step.task, event, time.monotonic() - started)
                     explained = explain_failure(step.task, event, circumstances)
                     folder.note(replace(explained, hint=revival.advise(found) or explained.hint))
                     failure = failure or found
         if stop.requested:
             folder.note(info("run-cancelled", "the run was interrupted", hint="What ran before is in the run's folder"))
+    except UnavailableError as problem:
+        if revival.number == 1:
+            raise
+        # The first environment's outcome stands, whatever is wrong with one that is only tried.
+        for diagnostic in problem.diagnostics:
+            folder.note(diagnostic)
+        failure = Failure(-1, "the start", "", problem.diagnostics[0].message, "")
     finally:
         runner.close()
     return failure
 
 
-def _failure(task: Task, ended: TaskEnded) -> Failure:
+def _failure(task: Task, ended: TaskEnded, seconds: float) -> Failure:
     problem = ended.details.get("error") or {}
     ename, evalue = str(problem.get("ename", "")), str(problem.get("evalue", ""))
-    return Failure(task.cell, task.name, ename, evalue or ended.reason or "", task.code)
+    evalue = evalue or ended.reason or ""
+    return Failure(task.cell, task.name, ename, evalue, task.code, problem.get("library"), seconds)
