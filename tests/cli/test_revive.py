@@ -98,12 +98,15 @@ def test_a_kernel_that_does_not_start_ends_the_run_only_in_the_first_environment
 @pytest.mark.slow
 @near_2018
 def test_the_old_example_runs_and_is_reproduced(tmp_path: Path) -> None:
-    done = kanoe("run", OLD, "--json", "--no-html", "--reproduce")
+    done = kanoe("run", OLD, "--json", "--no-html")
     assert done.code == 0, done.err
     assert {task["state"] for task in done.report["tasks"]} == {"SUCCEEDED"}
     facts = json.loads((Path(done.report["directory"]) / "run.json").read_text())
     assert facts["environment"]["as_of"][:4] == "2017"
     assert "Python 3.6.3 in the metadata" in facts["environment"]["evidence"]
+    # Drawings are those of the releases that stand nearest in the registry of the day; numbers are the same.
+    found = done.report["reproduction"]
+    assert (found["outputs"], found["exact"] + found["within"] >= 8) == (10, True), found["summary"]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Protocol, TextIO
 from kanoe.base.diagnostics import Severity
 from kanoe.cli.texts import diagnostic_lines, end_line, event_lines, output_text
 from kanoe.engine.events import (
+    AttemptChosen,
     AttemptStarted,
     Event,
     Noted,
@@ -32,18 +33,31 @@ class Display(Protocol):
 
 
 class Quiet:
-    """Shows errors only."""
+    """Shows errors only, at the end: those of an attempt that is not the run's result are none of the run's."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._attempt = 0
+        self._errors: dict[int, list[str]] = {}
 
     def show(self, event: Event) -> None:
         """Show an event."""
-        if isinstance(event, Noted) and event.diagnostic.severity is Severity.ERROR:
-            self._out.write("\n".join(diagnostic_lines(event.diagnostic)) + "\n")
+        match event:
+            case AttemptStarted() | AttemptChosen():
+                self._attempt = event.attempt
+            case Noted() if event.diagnostic.severity is Severity.ERROR:
+                self._errors.setdefault(self._attempt, []).extend(diagnostic_lines(event.diagnostic))
+            case RunEnded():
+                self.close()
+            case _:
+                pass
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Show the errors that count."""
+        for attempt in dict.fromkeys((0, self._attempt)):
+            self._out.writelines(f"{line}\n" for line in self._errors.get(attempt, ()))
+        self._out.flush()
+        self._errors = {}
 
 
 class Lines:

@@ -184,7 +184,7 @@ def _check_cells(source: Source, cells: Sequence[CellCode]) -> Finding:
                     hint="A run stops there; correct the cell, or go on after it with `--keep-going`",
                 )
             )
-    return Finding("cells", f"{len(cells)} code cells", tuple(remarks))
+    return Finding("cells", f"{len(cells)} code cell{'' if len(cells) == 1 else 's'}", tuple(remarks))
 
 
 def _check_side_data(examination: _Examination, cells: Sequence[CellCode], tell: Watch) -> str:

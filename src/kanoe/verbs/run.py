@@ -149,7 +149,7 @@ class _Outcome:
 
 def _open_folder(source: Source, options: RunOptions, store: Store, watch: Watch) -> RunFolder:
     run_id = new_run_id(source.name)
-    directory = make_directory(options.output or store.runs / run_id)
+    directory = make_directory(Path(options.output or store.runs / run_id))
     folder = RunFolder(run_id, source, directory, Records(store.records), watch)
     folder.facts |= {
         "kanoe": __version__,
