@@ -154,3 +154,13 @@ def test_an_error_inside_a_library_is_weak_evidence() -> None:
     assert suspect("NameError", "seaborn", versions, ran=True) is None
     assert suspect("FileNotFoundError", "seaborn", versions, ran=True) is None
     assert suspect("ValueError", "somewhere", versions, ran=True) is None
+
+
+@pytest.mark.parametrize(
+    "code", ["from keras.layers import Dense, Gone", "from keras.layers import (\n    Dense,\n    Gone,\n)\n"]
+)
+def test_python_36_does_not_say_from_where(code: str) -> None:
+    found = find_drift("ImportError", "cannot import name 'Gone'", code, {"keras": "1.2.1"})
+    assert found is not None
+    assert (found.library, found.direction) == ("keras", "either")
+    assert find_drift("ImportError", "cannot import name 'Gone'", "import keras", {"keras": "1.2.1"}) is None

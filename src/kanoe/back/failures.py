@@ -154,7 +154,7 @@ def _moved_name(problem: Mapping[str, Any], _circumstances: Circumstances) -> st
         return None
     if not any(mark in str(problem.get("evalue", "")) for mark in marks):
         return None
-    return "If the library changed since the notebook was written, run it as of its day: `--as-of 2022-06-01`"
+    return "If the library changed since the notebook was written, run it as of its day: `--as-of DATE`"
 
 
 _HINTS: tuple[Callable[[Mapping[str, Any], Circumstances], str | None], ...] = (

@@ -129,7 +129,7 @@ def find_drift(ename: str, evalue: str, code: str, versions: Mapping[str, str]) 
         found = _drift(limit, f"`{row.text.removeprefix(f'{row.needs} ')}` is in {limit}", versions)
         if found is not None:
             return found
-    library = _library_of(evalue, versions)
+    library = _library_of(evalue, code, versions)
     return Drift(library, "either", why=f"{library} is of another age") if library is not None else None
 
 
@@ -254,19 +254,21 @@ def _names(row: Fingerprint, name: str) -> bool:
 
 def _module_in(code: str, name: str) -> str:
     """Return the module that the code imports a name from; empty if it does not say."""
-    match = re.search(rf"^\s*from ([\w.]+) import [^\n]*\b{name}\b", code, re.MULTILINE)
+    match = re.search(rf"^\s*from ([\w.]+) import (?:\([^)]*|[^\n]*)\b{name}\b", code, re.MULTILINE)
     return match[1] if match else ""
 
 
-def _library_of(evalue: str, versions: Mapping[str, str]) -> str | None:
+def _library_of(evalue: str, code: str, versions: Mapping[str, str]) -> str | None:
     """Return the installed library that an error names; `None` if it names none."""
     for pattern in (_TAKEN, _MODULE_NAME, _MODULE):
         match = pattern.search(evalue)
-        if match is not None and match["module"]:
-            top = match["module"].partition(".")[0]
+        # Python 3.6 names only what it could not import, not from where.
+        module = match and (match["module"] or _module_in(code, match["name"]))
+        if module:
+            top = module.partition(".")[0]
             library = _TOPS.get(top, normalise(top))
             # `No module named 'x'` means that x is missing; `x.y`, that x is of another age.
-            return library if library in versions and (pattern is not _MODULE or "." in match["module"]) else None
+            return library if library in versions and (pattern is not _MODULE or "." in module) else None
     kind = _METHOD.search(evalue) or _KEYWORD.search(evalue) or _VALUE.search(evalue)
     names = [part for part in (kind.groupdict().values() if kind else ()) if part]
     owners = [_OWNERS[word] for name in names for word in name.split(".") if word in _OWNERS]
