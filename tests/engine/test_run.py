@@ -118,6 +118,12 @@ def test_a_run_over_its_time_stops_even_with_keep_going() -> None:
     assert state(events) is RunState.FAILED
 
 
+def test_the_run_limit_counts_what_earlier_attempts_took() -> None:
+    runner = FakeRunner(lambda task: Script(endless=True))
+    events = run(steps_of("a"), runner, Limits(run_seconds=3600.0, spent_seconds=3600.0))
+    assert ends(events) == [("c0", TaskState.FAILED)]
+
+
 def test_a_request_to_stop_interrupts_the_cell_and_cancels_the_run() -> None:
     stop = Stop()
     runner = FakeRunner(lambda task: Script(prints="started", endless=True))

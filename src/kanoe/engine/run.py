@@ -17,11 +17,15 @@ _GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop: seconds for the whole program and for one cell (`None`: no limit), and whether to go on after an error."""
+    """When to stop: seconds for the whole run and for one cell (`None`: no limit), and whether to go on after an error.
+
+    `spent_seconds` are those of the run that earlier attempts took.
+    """
 
     run_seconds: float | None = None
     cell_seconds: float | None = None
     keep_going: bool = False
+    spent_seconds: float = 0.0
 
 
 def run_program(
@@ -95,7 +99,7 @@ def _deadlines(limits: Limits, started: float, program_started: float) -> list[t
         deadlines.append((started + limits.cell_seconds, "cell-timeout", text))
     if limits.run_seconds is not None:
         text = f"the run took longer than {limits.run_seconds:g} s (--timeout)"
-        deadlines.append((program_started + limits.run_seconds, "run-timeout", text))
+        deadlines.append((program_started + limits.run_seconds - limits.spent_seconds, "run-timeout", text))
     return sorted(deadlines)
 
 

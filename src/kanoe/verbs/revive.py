@@ -84,7 +84,7 @@ class Revival:
         revive: whether other environments may be tried; `None`: after any sign of another age where the day was inferred,
             else only where it is known what is missing or which release changed.
 
-    Its `number` is that of the attempt, 1 for the first.
+    Its `number` is that of the attempt, 1 for the first; `spent` are the seconds that the earlier ones took.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class Revival:
         self._any_age: bool | None = False
         self._other_days: bool | None = False
         self.number = 1
+        self.spent = 0.0
         self._asked = Needs()
         self._tried: list[Needs] = []
         self._failed_at: dict[int, int] = {}
@@ -149,6 +150,7 @@ class Revival:
             CancelledError: `stop` was requested.
         """
         self._failed_at[self.number] = failure.cell
+        self.spent += failure.seconds
         if not self._active or self._current is None or self.number > MOST_TRIES:
             return None
         for needs, text in self._candidates(self._current.locked, failure):

@@ -123,16 +123,21 @@ def run(
     folder = _open_folder(source, options, store, watch)
     with _recorded(folder, options, stop) as outcome:
         data = attach_data(source, options.inputs, store, folder.take)
-        revival = Revival(source, options, store, folder.take, stop, revive=options.revive)
         with _hashing(data.sources, Contents(store.contents), folder, stop):
-            ready: Ready | None = revival.first()
-            while ready is not None:
-                with _session(source, options, store, folder, ready, data) as plan, compiling(ready.environment):
-                    failure = _run_cells(source, plan, options, folder, stop, revival)
-                ready = revival.next(failure) if failure is not None and not stop.requested else None
-            if not stop.requested:
-                revival.finish(succeeded=failure is None)
+            _run_attempts(source, options, store, folder, data, stop)
     return outcome.report
+
+
+def _run_attempts(source: Source, options: RunOptions, store: Store, folder: RunFolder, data: Data, stop: Stop) -> None:
+    """Run the notebook in its environment, and where that is of the wrong age, in the next best."""
+    revival = Revival(source, options, store, folder.take, stop, revive=options.revive)
+    ready: Ready | None = revival.first()
+    while ready is not None:
+        with _session(source, options, store, folder, ready, data) as plan, compiling(ready.environment):
+            failure = _run_cells(source, plan, options, folder, stop, revival)
+        ready = revival.next(failure) if failure is not None and not stop.requested else None
+    if not stop.requested:
+        revival.finish(succeeded=failure is None)
 
 
 def _nothing_to_reproduce(name: str) -> Diagnostic:
@@ -266,7 +271,7 @@ def _run_cells(
     steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in plan_cells(source.notebook)]
     by_task = {step.task.id: step for step in steps}
     circumstances = Circumstances(source.path.name, plan.layout.internet, plan.tool.kind != "none")
-    limits = Limits(options.timeout, options.cell_timeout, options.keep_going)
+    limits = Limits(options.timeout, options.cell_timeout, options.keep_going, revival.spent)
     runner = SessionRunner(plan, stop)
     failure: Failure | None = None
     started = time.monotonic()
