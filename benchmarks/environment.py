@@ -99,9 +99,12 @@ def build(folder: Path, runs: int, *, cold: bool) -> None:
     )
     requirements.write_text("\n".join(lines) + "\n")
     uv = find_uv()
-    told = {**os.environ, **registry_variables()}  # the same certificates: reading them takes a tenth of a CPU second
 
     def by_uv() -> None:
+        told = {
+            **os.environ,
+            **registry_variables(),
+        }  # the same certificates: reading them takes a tenth of a CPU second
         plain = str(folder / "built" / "plain")
         for command in (
             ["venv", "--python", str(own.path), plain],
