@@ -16,6 +16,7 @@ from kanoe.base.diagnostics import Diagnostic, info
 from kanoe.base.errors import InputError, UnavailableError
 from kanoe.base.stop import Stop
 from kanoe.engine.events import AttemptChosen, AttemptStarted, Noted, StageChanged
+from kanoe.environments.build import environment_id
 from kanoe.environments.choices import remember_choice
 from kanoe.environments.lock import Lock, quote_command
 from kanoe.environments.needs import Needs
@@ -110,6 +111,7 @@ class Revival:
         self.spent = 0.0
         self._asked = Needs()
         self._tried: list[Needs] = []
+        self._built: set[str] = set()
         self._failed_at: dict[int, int] = {}
         self._current: _Prepared | None = None
 
@@ -174,11 +176,17 @@ class Revival:
         if missing is not None:
             return f"Add the distribution that it asks for: `kanoe run {name} --with {missing}`"
         drift = self._drift(locked, failure, known=True)
-        for one in self._periods(locked, drift) if drift else ():
-            day = f" --as-of {one.day}" if one.day else ""
-            python = f" --python {one.python}" if one.python else ""
-            return f"The library has changed since ({one.why}); run it as of its day: `kanoe run {name}{day}{python}`"
-        return None
+        if drift is None:
+            return None
+        if locked.needs.python_inferred and locked.interpreter.short != locked.needs.python:
+            python = locked.needs.python
+            return f"{drift.why}; install Python {python} (`pyenv install {python}`, conda), then run it again"
+        best = next((one for one in self._periods(locked, drift) if one.why == drift.why), None)
+        if best is None:
+            return None
+        day = f" --as-of {best.day}" if best.day else ""
+        python = f" --python {best.python}" if best.python else ""
+        return f"The library has changed since ({best.why}); run it as of its day: `kanoe run {name}{day}{python}`"
 
     def finish(self, *, succeeded: bool) -> None:
         """Say and remember which environment worked, or choose the attempt that came furthest."""
@@ -217,6 +225,7 @@ class Revival:
 
     def _probed(self, locked: Locked) -> _Prepared:
         ready = build(self._source, locked, self._store, self._tell, self._stop)
+        self._built.add(ready.environment.id)
         return _Prepared(locked, ready, probe(self._source, ready, self._store, self._tell, self._stop))
 
     def _with_fewest_failures(self, best: _Prepared) -> _Prepared:
@@ -237,7 +246,9 @@ class Revival:
         self._tried.append(needs)
         try:
             locked = lock_needs(self._source, needs, self._store, self._tell, self._stop)
-            return self._prepare(locked)
+            # Where the Python of another day is not there, its environment may be one that was tried.
+            tried = environment_id(locked.lock, locked.interpreter) in self._built
+            return None if tried else self._prepare(locked)
         except (InputError, UnavailableError):
             return None
 
