@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kanoe.front.paths import PathUse, find_paths
+from kanoe.front.paths import PathUse, find_paths, keeps_folder
 from kanoe.ir.notebook import Cell, Notebook
 
 IN = "/kaggle/input"
@@ -225,3 +225,19 @@ def test_any_code_is_survived_and_every_path_is_normal(parts):
         assert "\0" not in use.path
         assert "/../" not in f"{use.path}/"
         assert use.line >= 1
+
+
+@pytest.mark.parametrize(
+    ("sources", "kept"),
+    [
+        (["data_dir = '../input/'\ndef load(data_dir):\n    return pd.read_csv(data_dir + 'train.csv')"], True),
+        (['    PATH="/kaggle/input"  # data'], True),
+        (["x = 1", "DIR = '../input'"], True),
+        (["DIR = '../input/titanic'"], False),
+        (["print(os.listdir('../input'))"], False),
+        (["DIR = '../input'", "for d, _, names in os.walk(DIR): print(names)"], False),
+        (["DIR = '../input'\nfiles = glob(DIR + '/**/*.csv', recursive=True)"], False),
+    ],
+)
+def test_a_folder_that_is_kept(sources, kept):
+    assert keeps_folder(notebook_of(*sources)) is kept

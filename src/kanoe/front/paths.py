@@ -101,6 +101,21 @@ def find_paths(notebook: Notebook) -> tuple[PathUse, ...]:
     return tuple(sorted(finder.found.values(), key=lambda use: (use.cell, use.line)))
 
 
+_FOLDER_KEPT = re.compile(
+    r"""^[ \t]*\w+[ \t]*=[ \t]*(['"])(?:\.\./input|/kaggle/input)/?\1[ \t]*(?:#.*)?$""", re.MULTILINE
+)
+_WALKS = re.compile(r"\bos\.walk\b|\bwalk\(|\.rglob\(|\*\*")
+
+
+def keeps_folder(notebook: Notebook) -> bool:
+    """Return whether a notebook keeps the data folder itself in a variable and never walks through it.
+
+    `DIR = "../input/"` is then put before names of files, in functions too, where no reading of the code follows it.
+    """
+    texts = [cell.source for cell in notebook.code_cells]
+    return any(map(_FOLDER_KEPT.search, texts)) and not any(map(_WALKS.search, texts))
+
+
 class _Finder(ast.NodeVisitor):
     """Walks over the cells in order, as the kernel would, and keeps what names stand for."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kanoe.base.diagnostics import Diagnostic, cell_place, info, warning
 from kanoe.engine.events import Event, Noted, StageChanged
-from kanoe.front.paths import PathUse, find_paths
+from kanoe.front.paths import PathUse, find_paths, keeps_folder
 from kanoe.ir.source import Source
 from kanoe.sandbox.confine import Tool, choose_tool, remove_plain_input
 from kanoe.sandbox.inputs import DataSource, Known, attach_inputs, is_provided, place_inputs
@@ -56,7 +56,9 @@ def attach_data(source: Source, inputs: Sequence[str], store: Store, tell: Calla
         InputError: the data given cannot be attached.
     """
     uses = find_paths(source.notebook)
-    paths = tuple(use.path for use in uses)
+    # A folder that is kept stands for any file straight below it.
+    kept = (f"{INPUT}/*",) if keeps_folder(source.notebook) else ()
+    paths = (*(use.path for use in uses), *kept)
     sources = attach_inputs(inputs, source.folder, Known.of(source.metadata, paths), store.inputs)
     for data in sources:
         tell(StageChanged(stage="data", text=f"{INPUT}/{data.place} is {data.given}", done=True))
