@@ -43,13 +43,11 @@ class ImportFailure:
         found: the import.
         ename: the name of the exception's class.
         evalue: its text.
-        own: whether the statement itself fails, rather than something that the imported module does.
     """
 
     found: Import
     ename: str
     evalue: str
-    own: bool
 
     @property
     def place(self) -> str:
@@ -78,8 +76,7 @@ def probe(source: Source, ready: Ready, store: Store, tell: Watch, stop: Stop) -
             replace_file(memory, "".join(f"{one}\n" for one in (*_recall(memory), identity)).encode())
     first = {_statement(found): found for found in reversed(imports)}
     return tuple(
-        ImportFailure(first[statement], answer["ename"], answer["evalue"], answer["file"] == "<import>")
-        for statement, answer in failures.items()
+        ImportFailure(first[statement], answer["ename"], answer["evalue"]) for statement, answer in failures.items()
     )
 
 
