@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,6 +79,26 @@ Internet = Annotated[
     bool | None,
     typer.Option("--internet/--no-internet", help="Give the notebook a network (off by default, as on Kaggle)."),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="The most memory for all its processes: `16g` (else 90 % of this machine's)."
+    ),
+]
+Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", min=1, help="How many CPUs it may use (else all).")]
+Secret = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME[=VALUE|@FILE]",
+        help="Give it one of Kaggle's secrets; the name alone looks it up or asks.",
+    ),
+]
+Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="Set an environment variable.")]
+EnvFile = Annotated[
+    list[Path] | None, typer.Option("--env-file", metavar="FILE", help="Set the environment variables of a file.")
+]
+Gpu = Annotated[bool, typer.Option("--gpu", help="Let it use this machine's GPU.")]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Quietly = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 
@@ -137,6 +157,25 @@ def run_command(
             help="Try other environments where libraries of another age fail (on where the day is inferred).",
         ),
     ] = None,
+    memory: Memory = None,
+    cpus: Cpus = None,
+    disk: Annotated[
+        str | None,
+        typer.Option("--disk", metavar="SIZE", help="The most that it may keep in its working folder: `20g`."),
+    ] = None,
+    kaggle_limits: Annotated[
+        bool, typer.Option("--kaggle-limits", help="Kaggle's own limits: 4 CPUs, 30 GB, 20 GB of disk, 12 hours.")
+    ] = False,
+    secret: Secret = None,
+    env: Env = None,
+    env_file: EnvFile = None,
+    gpu: Gpu = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", metavar="N", min=1, help="How many runs may go on at once here (else one for each CPU)."
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Show what the notebook prints, as it comes.")
     ] = False,
@@ -174,6 +213,14 @@ def run_command(
             html=html,
             reproduce=reproduce,
             revive=revive,
+            memory=_bytes("--memory", memory),
+            cpus=cpus,
+            disk=_bytes("--disk", disk),
+            kaggle_limits=kaggle_limits,
+            secrets=tuple(secret or ()),
+            variables=_variables(env or (), env_file or ()),
+            gpu=gpu,
+            jobs=jobs,
         )
         with _watching(quiet=quiet, verbose=verbose) as (display, stop):
             report = module.run(source, options, watch=display.show, stop=stop)
@@ -424,6 +471,21 @@ def _parameters(texts: tuple[str, ...] | list[str]) -> dict[str, object]:
             raise InputError(error("parameter-value", f"`{text}` is not NAME=VALUE", place="-p", hint="Write `-p n=3`"))
         given[name.strip()] = value
     return given
+
+
+def _bytes(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    size: int = importlib.import_module("kanoe.base.sizes").parse_size(text, option)
+    return size
+
+
+def _variables(texts: Sequence[str], files: Sequence[Path]) -> dict[str, str]:
+    """Return the variables of `--env-file`, then of `--env`, which wins."""
+    if not texts and not files:
+        return {}
+    found: dict[str, str] = verb("variables").read_variables(texts, files)
+    return found
 
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kanoe.sandbox.limits import ResourceLimits
+
 INPUT = "/kaggle/input"
 WORKING = "/kaggle/working"
 MODULES = "/kaggle/lib"
@@ -74,6 +76,8 @@ class Layout:
         tools: host folders seen at their own path, read-only: the environment and its interpreter.
         variables: environment variables.
         internet: whether the network is there.
+        limits: what it may use.
+        devices: device nodes of the host that it sees: a GPU's.
     """
 
     folders: Folders
@@ -83,6 +87,8 @@ class Layout:
     tools: tuple[Path, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     internet: bool = False
+    limits: ResourceLimits = ResourceLimits()
+    devices: tuple[Path, ...] = ()
 
 
 def kaggle_variables(programs: Sequence[str], extra: Mapping[str, str]) -> dict[str, str]:

@@ -55,6 +55,14 @@ class RunOptions(EnvironmentOptions):
         reproduce: whether the run fails where outputs differ from those that the notebook carries.
         revive: whether other environments are tried where a library is missing or of another age; `None`: after any such sign
             where the day was inferred from the notebook, else only where it is known what is missing or which release changed.
+        memory: bytes that all its processes together may hold; `None`: nine tenths of the machine's.
+        cpus: how many CPUs it may use; `None`: all.
+        disk: bytes that its working folder may hold; `None`: what is free.
+        kaggle_limits: whether Kaggle's own limits hold where nothing else is given: 4 CPUs, 30 GB, 20 GB of disk, 12 hours.
+        secrets: what Kaggle's `UserSecretsClient` answers: values by name, or texts as `--secret` takes them.
+        variables: environment variables for the notebook.
+        gpu: whether it may use this machine's GPU.
+        jobs: how many runs may go on at once on this machine; `None`: as many as it has CPUs.
     """
 
     parameters: Mapping[str, object] = field(default_factory=dict)
@@ -68,6 +76,14 @@ class RunOptions(EnvironmentOptions):
     html: bool = True
     reproduce: bool = False
     revive: bool | None = None
+    memory: int | None = None
+    cpus: int | None = None
+    disk: int | None = None
+    kaggle_limits: bool = False
+    secrets: Mapping[str, str] | Sequence[str] = field(default=(), repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    gpu: bool = False
+    jobs: int | None = None
 
 
 class RunChanges(TypedDict, total=False):
@@ -84,6 +100,14 @@ class RunChanges(TypedDict, total=False):
     html: bool
     reproduce: bool
     revive: bool | None
+    memory: int | None
+    cpus: int | None
+    disk: int | None
+    kaggle_limits: bool
+    secrets: Mapping[str, str] | Sequence[str]
+    variables: Mapping[str, str]
+    gpu: bool
+    jobs: int | None
     as_of: str | None
     python: str | None
     with_packages: Sequence[str]
@@ -146,6 +170,10 @@ def _nothing_to_reproduce(name: str) -> Diagnostic:
     return error("nothing-to-reproduce", message, place="--reproduce", hint=hint)
 
 
+# Parameters have a place of their own; what is secret has none.
+_NOT_RECORDED = ("parameters", "texts", "secrets", "variables")
+
+
 class _Outcome:
     """Holds the report once the run is over."""
 
@@ -160,7 +188,7 @@ def _open_folder(source: Source, options: RunOptions, store: Store, watch: Watch
         "kanoe": __version__,
         "kind": source.kind,
         "parameters": dict(options.parameters),
-        "options": {key: value for key, value in asdict(options).items() if key not in ("parameters", "texts")},
+        "options": {key: value for key, value in asdict(options).items() if key not in _NOT_RECORDED},
     }
     for diagnostic in source.diagnostics:
         folder.note(diagnostic)
