@@ -17,6 +17,8 @@ from typing import Any
 
 import zmq
 
+from kanoe.back.shapes import well_formed
+
 _DELIMITER = b"<IDS|MSG>"
 _PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
 
@@ -74,7 +76,8 @@ class Connection:
     def _connect(self, kind: int, folder: Path, channel: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
         socket.linger = 0
-        socket.rcvhwm = 0
+        # What is not yet taken waits on the kernel's side, in memory that counts as the notebook's.
+        socket.rcvhwm = 1000
         socket.reconnect_ivl = 10
         socket.connect(f"ipc://{folder}/k-{_PORTS[channel]}")
         return socket
@@ -125,15 +128,11 @@ class Connection:
             if not hmac.compare_digest(signature, self._sign(parts)):
                 return None
             header, parent, _, content = (json.loads(part.decode("utf-8", "surrogatepass")) for part in parts)
-            return Message(
-                channel,
-                header["msg_type"],
-                parent.get("msg_id", ""),
-                header.get("date", ""),
-                content,
-                frames[start + 6 :],
-            )
-        except (ValueError, KeyError, IndexError, AttributeError, TypeError):
+            kind, request, date = header["msg_type"], parent.get("msg_id", ""), header.get("date", "")
+            if not (isinstance(kind, str) and isinstance(request, str) and isinstance(date, str)):
+                return None
+            return Message(channel, kind, request, date, content, frames[start + 6 :]) if well_formed(kind, content) else None
+        except (ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError):
             return None
 
     def _sign(self, parts: Sequence[bytes]) -> bytes:

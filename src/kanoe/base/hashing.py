@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from kanoe.base.stop import Stop
+
+_PIECE = 1 << 20
+
 
 def hash_bytes(kind: str, *parts: bytes) -> str:
     """Return the sha256 (64 hexadecimal digits) of `parts`, tagged by `kind`.
@@ -23,14 +27,20 @@ def hash_text(kind: str, *parts: str) -> str:
     return hash_bytes(kind, *(part.encode("utf-8", "surrogatepass") for part in parts))
 
 
-def hash_file(path: Path) -> str:
-    """Return the plain sha256 (64 hexadecimal digits) of a file's content, as `sha256sum` prints it.
+def hash_file(path: Path, stop: Stop | None = None) -> str | None:
+    """Return the plain sha256 (64 hexadecimal digits) of a file's content, as `sha256sum` prints it; `None` if it was stopped.
 
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    state = hashlib.sha256()
+    piece = memoryview(bytearray(_PIECE))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(piece):
+            if stop is not None and stop.requested:
+                return None
+            state.update(piece[:size])
+    return state.hexdigest()
 
 
 def md5_of(data: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
-from kanoe.base.diagnostics import error
+from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError
 
 # As docker, systemd and `ulimit` read them: a letter counts in steps of 1024, with or without `B` or `iB`.
@@ -37,12 +37,12 @@ def parse_size(text: str, option: str) -> int:
 
 
 def show_size(size: float) -> str:
-    """Return bytes for people, in steps of 1024: `512 MB`, `1.5 GB`."""
-    for unit, digits in (("B", 0), ("KB", 0), ("MB", 0)):
+    """Return bytes for people, in steps of 1024 as the options take them: `512 MiB`, `1.5 GiB`."""
+    for unit, digits in (("B", 0), ("KiB", 0), ("MiB", 0)):
         if round(size, digits) < 1024:
             return f"{size:.{digits}f} {unit}"
         size /= 1024
-    return f"{size:.1f} GB" if size < 1024 else f"{size / 1024:.1f} TB"
+    return f"{size:.1f} GiB" if size < 1024 else f"{size / 1024:.1f} TiB"
 
 
 def write_size(size: int) -> str:
@@ -58,5 +58,7 @@ def larger_size(size: int) -> str:
     return write_size(size + size // 2)
 
 
-def _refused(text: str, option: str, why: str) -> object:
-    return error("option-value", f"`{option} {text}` {why}", place=option, hint=f"Write it as `{option} 16g` or `{option} 500m`")
+def _refused(text: str, option: str, why: str) -> Diagnostic:
+    return error(
+        "option-value", f"`{option} {text}` {why}", place=option, hint=f"Write it as `{option} 16g` or `{option} 500m`"
+    )

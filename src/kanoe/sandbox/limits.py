@@ -1,24 +1,140 @@
-"""What a sandbox may use: memory, CPUs, disk, processes, open files."""
+"""How much of the machine a program may take, as data, and how that is set on a process from outside.
+
+RLIMIT_AS is never set: TensorFlow, CUDA and Go reserve far more addresses than they touch, and die of it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
+import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+_MEBIBYTE = 1 << 20
+_GIBIBYTE = 1 << 30
+# What is reserved and never touched counts for RLIMIT_DATA too: malloc's arenas, the stacks of threads.
+_SLACK = 512 * _MEBIBYTE
+_SHARE_OF_MACHINE = 0.9
+# What BLAS, OpenMP, numexpr and the like ask to learn how many threads to start.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "PYTHON_CPU_COUNT",
+    "LOKY_MAX_CPU_COUNT",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """The most that all processes of a sandbox together may use; `None`: what the machine has.
+    """What a program and everything it starts may take together.
 
     Args:
-        memory: bytes of memory.
-        cpus: CPUs.
-        disk: bytes of the working folder.
-        processes: processes and threads.
-        open_files: open files of one process.
+        memory: bytes; `None`: nine tenths of the machine's, so that no program makes the machine suffer.
+        cpus: how many CPUs; `None`: all that this process may use.
+        disk: bytes of the working folder, and of each file anywhere; `None`: what the file system has.
+        processes: how many processes and threads at once.
+        open_files: how many open files each process may have.
     """
 
     memory: int | None = None
     cpus: int | None = None
     disk: int | None = None
     processes: int = 4096
-    open_files: int = 65536
+    open_files: int = 65_536
+
+    @property
+    def memory_bytes(self) -> int:
+        """The bytes that hold: those given, but never more than nine tenths of the machine's."""
+        most = int(machine_memory() * _SHARE_OF_MACHINE)
+        return most if self.memory is None else min(self.memory, most)
+
+    def variables(self) -> dict[str, str]:
+        """Return environment variables that tell numerical libraries to start no more threads than there are CPUs for them."""
+        if self.cpus is None:
+            return {}
+        return dict.fromkeys(_THREAD_VARIABLES, str(len(allowed_cpus(self.cpus))))
+
+    def apply(self, pid: int, offset: int | None = None) -> None:
+        """Set on a process what the kernel itself can hold; what it starts inherits it.
+
+        Where the host forbids a part, the part is left out: the watcher counts memory, processes and disk besides.
+
+        Args:
+            pid: the process, before it runs the program; a process of this user.
+            offset: which of the CPUs to begin with, so that several programs of few CPUs do not sit on the same ones;
+                `None`: any.
+        """
+        for number, value in self._kernel_limits():
+            with contextlib.suppress(PermissionError, ProcessLookupError, ValueError):
+                _, hard = resource.prlimit(pid, number)
+                bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.prlimit(pid, number, (bound, bound))
+        if self.cpus is not None:
+            with contextlib.suppress(PermissionError, ProcessLookupError, OSError):
+                os.sched_setaffinity(pid, allowed_cpus(self.cpus, offset))
+
+    def _kernel_limits(self) -> list[tuple[int, int]]:
+        found = [
+            (resource.RLIMIT_DATA, self.memory_bytes + _SLACK),
+            (resource.RLIMIT_NOFILE, self.open_files),
+            (resource.RLIMIT_CORE, 0),
+        ]
+        # Everywhere but in a user namespace of its own (Linux 5.14) it counts all processes of the user, which are not ours.
+        return [*found, (resource.RLIMIT_FSIZE, self.disk)] if self.disk is not None else found
+
+
+KAGGLE_LIMITS = ResourceLimits(memory=30 * _GIBIBYTE, cpus=4, disk=20 * _GIBIBYTE)
+KAGGLE_SECONDS = 12 * 3600.0
+
+
+def allowed_cpus(count: int, offset: int | None = None) -> Sequence[int]:
+    """Return that many of the CPUs that this process may use, or all of them where there are fewer, beginning at `offset`."""
+    cpus = sorted(os.sched_getaffinity(0))
+    first = random.randrange(len(cpus)) if offset is None else offset  # noqa: S311 - to spread load
+    return [cpus[(first + position) % len(cpus)] for position in range(min(count, len(cpus)))]
+
+
+def machine_memory(process: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes of memory that this process can have: the machine's, or the least of its control groups' limits.
+
+    Args:
+        process: where the kernel tells of memory and of this process.
+        groups: where control groups are mounted.
+    """
+    found = [line for line in (process / "meminfo").read_text().splitlines() if line.startswith("MemTotal:")]
+    least = int(found[0].split()[1]) * 1024
+    for line in _group_limits(process, groups):
+        with contextlib.suppress(OSError, ValueError):
+            least = min(least, int(line.read_text()))
+    return least
+
+
+def _group_limits(process: Path, groups: Path) -> list[Path]:
+    """Return the files that may hold a limit of memory for this process: of its groups and all above them."""
+    files: list[Path] = []
+    with contextlib.suppress(OSError):
+        for line in (process / "self" / "cgroup").read_text().splitlines():
+            number, controllers, path = line.split(":", 2)
+            if number == "0" and not controllers:
+                roots, name = [groups, groups / "unified"], "memory.max"
+            elif "memory" in controllers.split(","):
+                roots, name = [groups / "memory", groups / controllers], "memory.limit_in_bytes"
+            else:
+                continue
+            for root in roots:
+                place = Path(os.path.normpath(f"{root}/{path}"))
+                files += [folder / name for folder in (place, *place.parents) if folder.is_relative_to(root)]
+    return files

@@ -28,7 +28,7 @@ class Contents:
                     "CREATE TABLE IF NOT EXISTS contents (key TEXT PRIMARY KEY, hash TEXT NOT NULL) STRICT"
                 )
                 if path.is_file():
-                    return self._hash(connection, path)
+                    return self._hash(connection, path, stop)
                 return self._hash_folder(connection, path, stop)
         except (OSError, sqlite3.Error):
             return None
@@ -42,15 +42,20 @@ class Contents:
                     return None
                 path = Path(root, name)
                 if path.is_file():
-                    parts += [path.relative_to(folder).as_posix(), self._hash(connection, path)]
+                    digest = self._hash(connection, path, stop)
+                    if digest is None:
+                        return None
+                    parts += [path.relative_to(folder).as_posix(), digest]
         return hash_text("folder", *parts)
 
-    def _hash(self, connection: sqlite3.Connection, path: Path) -> str:
+    def _hash(self, connection: sqlite3.Connection, path: Path, stop: Stop) -> str | None:
         status = path.stat()
         key = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
         row = connection.execute("SELECT hash FROM contents WHERE key = ?", (key,)).fetchone()
         if row is not None:
             return str(row[0])
-        digest = hash_file(path)
+        digest = hash_file(path, stop)
+        if digest is None:
+            return None
         connection.execute("INSERT OR REPLACE INTO contents VALUES (?, ?)", (key, digest))
         return digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import threading
 import time
@@ -18,7 +19,7 @@ from kanoe.back.sessions import SessionPlan, SessionRunner
 from kanoe.back.worker_zip import worker_zip
 from kanoe.base.diagnostics import Diagnostic, cell_place, error, info
 from kanoe.base.errors import CancelledError, ExitCode, InputError, KanoeError, UnavailableError
-from kanoe.base.stop import Stop
+from kanoe.base.stop import Stop, until_stopped
 from kanoe.engine.cells import plan_cells
 from kanoe.engine.events import ProgramStarted, TaskEnded, TaskState
 from kanoe.engine.report import Report
@@ -155,11 +156,13 @@ def run(
 def _run_attempts(source: Source, options: RunOptions, store: Store, folder: RunFolder, data: Data, stop: Stop) -> None:
     """Run the notebook in its environment, and where that is of the wrong age, in the next best."""
     revival = Revival(source, options, store, folder.take, stop, revive=options.revive)
-    ready: Ready | None = revival.first()
+    ready: Ready | None = until_stopped(revival.first, stop)
     while ready is not None:
         with _session(source, options, store, folder, ready, data) as plan, compiling(ready.environment):
             failure = _run_cells(source, plan, options, folder, stop, revival)
-        ready = revival.next(failure) if failure is not None and not stop.requested else None
+        if failure is None or stop.requested:
+            break
+        ready = until_stopped(functools.partial(revival.next, failure), stop)
     if not stop.requested:
         revival.finish(succeeded=failure is None)
 
@@ -222,7 +225,8 @@ def _recorded(folder: RunFolder, options: RunOptions, stop: Stop) -> Iterator[_O
         folder.finish(ExitCode.FAILED, page=False)
         raise
     else:
-        outcome.report = folder.finish(None, page=options.html and stop.level < 2, reproduce=options.reproduce)
+        # Who interrupts does not wait for a page.
+        outcome.report = folder.finish(None, page=options.html and not stop.requested, reproduce=options.reproduce)
 
 
 @contextlib.contextmanager
