@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from kanoe.base.diagnostics import Diagnostic, error
+from kanoe.base.errors import UnavailableError
 
 GpuKind = Literal["nvidia", "wsl", "amd"]
 
@@ -108,12 +109,9 @@ class GpuFacts:
     cuda: str | None = None
 
 
-class _Broken(Exception):
-    """There is a GPU and it cannot be used: why, and what to do."""
-
-    def __init__(self, trouble: str, hint: str) -> None:
-        super().__init__(trouble)
-        self.trouble, self.hint = trouble, hint
+def _broken(trouble: str, hint: str) -> UnavailableError:
+    """Return the error of a GPU that is there and cannot be used: why, and what to do."""
+    return UnavailableError(error("gpu-missing", trouble, hint=hint))
 
 
 def find_gpu(root: Path = Path("/"), variables: Mapping[str, str] | None = None) -> Gpu | None:
@@ -132,8 +130,8 @@ def look_for_gpu(root: Path = Path("/"), variables: Mapping[str, str] | None = N
     try:
         gpu = _wsl(machine) or _nvidia(machine) or _amd(machine)
         return GpuSearch(gpu) if gpu is not None else _without_driver(machine)
-    except _Broken as broken:
-        return GpuSearch(None, broken.trouble, broken.hint)
+    except UnavailableError as problem:
+        return GpuSearch(None, problem.diagnostics[0].message, problem.diagnostics[0].hint)
 
 
 def need_gpu() -> GpuSearch:
@@ -270,18 +268,18 @@ def _check_nodes(machine: _Machine, cards: list[Path], driver: str | None) -> No
     if missing:
         names = ", ".join(f"`{path}`" for path in missing)
         what = f"NVIDIA's driver {driver} is loaded" if driver else "device nodes of an NVIDIA card are there"
-        raise _Broken(f"{what}, and {names} {_is(missing)} missing", _nodes_hint(machine))
+        raise _broken(f"{what}, and {names} {_is(missing)} missing", _nodes_hint(machine))
     for path in needed:
         refusal = machine.refusal(path)
         if refusal in (errno.ENXIO, errno.ENODEV, errno.EIO):
-            raise _Broken(
+            raise _broken(
                 f"`{path}` is there, and no driver answers behind it",
                 "Load the driver: `sudo modprobe nvidia nvidia-uvm`; after an update of the driver or the kernel, restart",
             )
         if refusal is not None:
-            raise _Broken(f"you may not open `{path}` ({os.strerror(refusal)})", _rights_hint(machine, "video"))
+            raise _broken(f"you may not open `{path}` ({os.strerror(refusal)})", _rights_hint(machine, "video"))
     if not any(map(machine.may_use, cards)):
-        raise _Broken(f"you may not open `{cards[0]}`", _rights_hint(machine, "video"))
+        raise _broken(f"you may not open `{cards[0]}`", _rights_hint(machine, "video"))
 
 
 def _is(things: list[Path]) -> str:
@@ -306,11 +304,11 @@ def _choose_library(machine: _Machine, driver: str | None) -> Path:
     """Return the driver's library that fits the kernel's half.
 
     Raises:
-        _Broken: there is none, or none that fits.
+        UnavailableError: there is none, or none that fits.
     """
     found = list(dict.fromkeys(_libraries(machine)))
     if not found:
-        raise _Broken(
+        raise _broken(
             f"an NVIDIA card is there, and its driver's library `{LIBRARY}` is nowhere", _library_hint(machine)
         )
     versions = {path: _library_version(machine, path) for path in found}
@@ -318,7 +316,7 @@ def _choose_library(machine: _Machine, driver: str | None) -> Path:
         # A library of CUDA's own for older drivers has another version on purpose.
         if driver is None or version in (None, driver) or "compat" in str(machine.real(path)):
             return path
-    raise _Broken(
+    raise _broken(
         f"the driver in the kernel is {driver}, and its library `{found[0]}` is {versions[found[0]]}",
         "The driver was updated while it ran: restart the machine"
         if not machine.in_container
@@ -329,7 +327,9 @@ def _choose_library(machine: _Machine, driver: str | None) -> Path:
 def _library_hint(machine: _Machine) -> str:
     if machine.in_container:
         return "Start the container with `--gpus all` and `-e NVIDIA_DRIVER_CAPABILITIES=compute,utility`"
-    return "Install the driver's libraries for computing: `sudo apt install libcuda1` (Debian), `nvidia-driver-…` or `libnvidia-compute-…` (Ubuntu)"
+    return (
+        "Install the driver's libraries: `sudo apt install libcuda1` (Debian), `sudo ubuntu-drivers install` (Ubuntu)"
+    )
 
 
 def _libraries(machine: _Machine) -> Iterator[Path]:
@@ -338,15 +338,14 @@ def _libraries(machine: _Machine) -> Iterator[Path]:
     for folder in machine.variables.get("LD_LIBRARY_PATH", "").split(":"):
         if folder.startswith("/") and folder.rstrip("/") not in ("", home.rstrip("/")):
             yield from _library_in(machine, folder)
-    for found in _cached_libraries(machine):
-        yield found
+    yield from _cached_libraries(machine)
     for pattern in (
         *_LOADER_FOLDERS,
         *(f"{pattern}/nvidia/current" for pattern in _LOADER_FOLDERS[:1]),
         *_KNOWN_FOLDERS,
     ):
-        for folder in machine.paths(pattern):
-            yield from _library_in(machine, str(folder))
+        for place in machine.paths(pattern):
+            yield from _library_in(machine, str(place))
 
 
 def _library_in(machine: _Machine, folder: str) -> Iterator[Path]:
@@ -432,12 +431,12 @@ def _wsl(machine: _Machine) -> Gpu | None:
         return None
     found = [path for path in dict.fromkeys(_libraries(machine)) if machine.there(path)]
     if not found:
-        raise _Broken(
+        raise _broken(
             f"`/dev/dxg` of WSL2 is there, and no `{LIBRARY}`",
             "Install NVIDIA's driver in Windows, then `wsl --shutdown`; nothing is to be installed in WSL itself",
         )
     if not machine.may_use(node):
-        raise _Broken("you may not open `/dev/dxg`", _rights_hint(machine, "video"))
+        raise _broken("you may not open `/dev/dxg`", _rights_hint(machine, "video"))
     # A driver that was installed inside WSL hides the one that works there.
     library = next((path for path in found if path.is_relative_to("/usr/lib/wsl")), found[0])
     shown = tuple(path for path in (Path("/usr/lib/wsl"),) if machine.there(path))
@@ -462,7 +461,7 @@ def _amd(machine: _Machine) -> Gpu | None:
         return None
     for path in (node, *nodes[:1]):
         if not machine.may_use(path):
-            raise _Broken(f"you may not open `{path}`", _rights_hint(machine, "render,video"))
+            raise _broken(f"you may not open `{path}`", _rights_hint(machine, "render,video"))
     names = tuple(
         machine.text(f"/sys/class/drm/{path.name}/device/product_name").strip() or "AMD GPU" for path in nodes
     )
