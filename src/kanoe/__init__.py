@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kanoe.base.errors import InputError, KanoeError, UnavailableError
     from kanoe.base.stop import Stop
     from kanoe.engine.report import Report
+    from kanoe.verbs.cancel import cancel_run as cancel
     from kanoe.verbs.doctor import DoctorOptions
     from kanoe.verbs.doctor import check_source as doctor
     from kanoe.verbs.env_diff import diff_environments as env_diff
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from kanoe.verbs.runs import list_runs as runs
     from kanoe.verbs.runs import read_logs as logs
     from kanoe.verbs.runs import show_run as show
+    from kanoe.verbs.store import clean_store as store_clean
     from kanoe.verbs.store import measure_store as store_size
 
 __version__ = "0.1.0"
@@ -46,6 +48,7 @@ __all__ = [
     "Stop",
     "UnavailableError",
     "__version__",
+    "cancel",
     "doctor",
     "env_diff",
     "env_lock",
@@ -56,6 +59,7 @@ __all__ = [
     "run",
     "runs",
     "show",
+    "store_clean",
     "store_size",
 ]
 
@@ -71,6 +75,7 @@ _HOMES = {
     "RunOptions": "kanoe.verbs.run:RunOptions",
     "Stop": "kanoe.base.stop:Stop",
     "UnavailableError": "kanoe.base.errors:UnavailableError",
+    "cancel": "kanoe.verbs.cancel:cancel_run",
     "doctor": "kanoe.verbs.doctor:check_source",
     "env_diff": "kanoe.verbs.env_diff:diff_environments",
     "env_lock": "kanoe.verbs.environment:write_lock",
@@ -81,6 +86,7 @@ _HOMES = {
     "run": "kanoe.verbs.run:run",
     "runs": "kanoe.verbs.runs:list_runs",
     "show": "kanoe.verbs.runs:show_run",
+    "store_clean": "kanoe.verbs.store:clean_store",
     "store_size": "kanoe.verbs.store:measure_store",
 }
 

@@ -20,6 +20,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("UV_NO_CONFIG", "1")
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    monkeypatch.setenv("KANOE_TORCH_INDEX", "")  # what asks for it gives its own
     server.add("pip", "25.0")
     server.add("setuptools", "75.0")
     yield server

@@ -15,7 +15,6 @@ from kanoe.environments.rules import (
     late_names,
     needs_before,
     needs_of,
-    never_installed,
     repaired_metadata,
 )
 from kanoe.environments.tables import read_names, read_pairs
@@ -162,4 +161,3 @@ def test_what_is_built_with_what() -> None:
     assert "setuptools<81" in build_settings("2024-04-01", (3, 10))["build-constraint-dependencies"]
     assert "numpy" in compiled_names()
     assert "jax" not in compiled_names(), "plain Python, sdists alone until 2023; tensorflow 2.12 needs it"
-    assert all(is_requirement(text) for text in never_installed())

@@ -27,12 +27,13 @@ def ask(tmp_path: Path, code: str, tool: Tool = TOOL, **layout: Any) -> Any:
     """Run code in the sandbox and return what it prints as JSON."""
     plan = session_plan(tmp_path, tool, **layout)
     confined = confine(tool, plan.layout, [str(plan.python), "-c", f"import json, os\n{code}"])
-    done = subprocess.run(
-        confined.command, env=confined.variables, cwd=confined.folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    with (tmp_path / "answer").open("w+b") as answer:
+        status = SandboxProcess(confined, answer).wait()
+        answer.seek(0)
+        said = answer.read().decode()
+    assert status == 0, said
     remove_plain_input(plan.layout)
-    return json.loads(done.stdout)
+    return json.loads(said)
 
 
 @needs_bubblewrap

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from kanoe.back.limit_texts import explain_limit, explain_near, explain_refusal
 from kanoe.base.diagnostics import Diagnostic, cell_place, error
-from kanoe.engine.events import TaskEnded
+from kanoe.engine.events import LimitNear, TaskEnded
 from kanoe.engine.runner import Task
+from kanoe.sandbox.limits import ResourceLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,13 @@ class Circumstances:
         file_name: the notebook's name.
         internet: whether the run has a network.
         sandboxed: whether `/kaggle` exists.
+        limits: what the run was given.
     """
 
     file_name: str
     internet: bool
     sandboxed: bool
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
 
 
 def explain_failure(task: Task, ended: TaskEnded, circumstances: Circumstances) -> Diagnostic:
@@ -36,12 +40,24 @@ def explain_failure(task: Task, ended: TaskEnded, circumstances: Circumstances) 
         return error(
             stopped, f"{task.name} was stopped: {ended.reason}", place=place, hint=f"Give it more time: `{option}`"
         )
+    limit = ended.details.get("limit")
+    if limit is not None:
+        return explain_limit(task.name, limit, circumstances.limits, place)
+    problem = ended.details.get("error") or {}
+    if problem:
+        place = cell_place(circumstances.file_name, task.cell, problem.get("line"))
+    refused = explain_refusal(task.name, ended.details, circumstances.limits, place)
+    if refused is not None:
+        return refused
     if "died" in ended.details:
         return _explain_death(task, ended, place)
-    problem = ended.details.get("error") or {}
-    place = cell_place(circumstances.file_name, task.cell, problem.get("line"))
     hint = next((text for rule in _HINTS if (text := rule(problem, circumstances)) is not None), None)
     return error("cell-failed", ended.reason or "the cell failed", place=place, hint=hint)
+
+
+def explain_limit_near(task: Task, near: LimitNear, circumstances: Circumstances) -> Diagnostic:
+    """Return the warning for a task that came near a limit."""
+    return explain_near(near, circumstances.limits, cell_place(circumstances.file_name, task.cell))
 
 
 def _explain_death(task: Task, ended: TaskEnded, place: str) -> Diagnostic:
@@ -61,6 +77,12 @@ def _explain_death(task: Task, ended: TaskEnded, place: str) -> Diagnostic:
         else "What ran before is in the notebook"
     )
     return error("kernel-died", f"{message} while {task.name} ran", place=place, hint=hint)
+
+
+def _missing_secret(problem: Mapping[str, Any], circumstances: Circumstances) -> str | None:
+    """Return the command that Kaggle's modules, as Kanoe has them, name in what they raise."""
+    found = re.search(r"`kanoe run NB ([^`]*--secret [^`]+)`", str(problem.get("evalue", "")))
+    return f"`kanoe run {circumstances.file_name} {found[1]}`" if found else None
 
 
 def _missing_module(problem: Mapping[str, Any], _circumstances: Circumstances) -> str | None:
@@ -138,10 +160,6 @@ def _network(problem: Mapping[str, Any], circumstances: Circumstances) -> str | 
     return "The network is off, as on Kaggle by default: run with `--internet`"
 
 
-def _memory(problem: Mapping[str, Any], _circumstances: Circumstances) -> str | None:
-    return "The machine has too little memory for this cell" if problem.get("ename") == "MemoryError" else None
-
-
 def _input_refused(problem: Mapping[str, Any], _circumstances: Circumstances) -> str | None:
     if problem.get("ename") != "StdinNotImplementedError":
         return None
@@ -158,11 +176,11 @@ def _moved_name(problem: Mapping[str, Any], _circumstances: Circumstances) -> st
 
 
 _HINTS: tuple[Callable[[Mapping[str, Any], Circumstances], str | None], ...] = (
+    _missing_secret,
     _missing_module,
     _missing_library,
     _network,
     _missing_file,
     _input_refused,
-    _memory,
     _moved_name,
 )

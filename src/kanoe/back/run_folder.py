@@ -13,10 +13,10 @@ events.jsonl     every event; everything else can be made from it
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ from kanoe.back.document import ExecutedDocument
 from kanoe.back.kaggle_log import kaggle_log
 from kanoe.base.diagnostics import Diagnostic, error, info, warning
 from kanoe.base.errors import ExitCode, InputError, UnavailableError
-from kanoe.base.files import replace_file
+from kanoe.base.files import remove_tree, replace_file
 from kanoe.base.journal import Journal, read_journal
 from kanoe.engine.events import (
     AttemptChosen,
@@ -100,12 +100,12 @@ def make_directory(path: Path) -> Path:
                     hint="Give a new folder, or one that an earlier run of Kanoe wrote",
                 )
             )
+        # From now on it is a run's folder, also if this process dies before it has written another file.
+        replace_file(path / "run.json", b'{"version": 1, "report": null}\n')
         for name in names:
             entry = path / name
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+            if name != "run.json" and not remove_tree(entry):
+                raise OSError(errno.EACCES, "an earlier run's file cannot be removed", str(entry))
         (path / "working").mkdir()
     except FileExistsError as cause:
         raise InputError(
@@ -207,6 +207,10 @@ class RunFolder:
         """Do what was put off: called while a cell runs and says nothing."""
         self._document.write_if_due()
 
+    def change_state(self, state: RunState) -> None:
+        """Let the records say that the run waits, or goes on."""
+        self._records.end(self.run, str(state), None)
+
     def finish(self, exit_code: ExitCode | None, *, page: bool, reproduce: bool = False) -> Report:
         """Write everything that a run leaves and return its report.
 
@@ -221,7 +225,7 @@ class RunFolder:
             self._write_page(reproduction)
         replace_file(self.directory / "log.json", kaggle_log(standing(self._events)))
         for aside in (self.directory / "attempts").glob("*/working"):
-            shutil.rmtree(aside, ignore_errors=True)
+            remove_tree(aside)
         if exit_code is ExitCode.INTERRUPTED:
             self._state = RunState.CANCELLED
         seconds = time.time() - self._started
@@ -237,7 +241,8 @@ class RunFolder:
     def abandon(self) -> None:
         """Leave a folder that cannot be written any more; only the records learn of the end."""
         self._journal.close()
-        self._records.end(self.run, str(RunState.FAILED), time.time() - self._started)
+        with contextlib.suppress(UnavailableError):
+            self._records.end(self.run, str(RunState.FAILED), time.time() - self._started)
 
     def _events(self) -> Iterator[Event]:
         for record in read_journal(self._journal.path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import re
 import signal
@@ -15,23 +16,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kanoe.back.limit_texts import describe_limit
 from kanoe.back.widgets import OutputWidgets
 from kanoe.back.wire import Connection, Message
 from kanoe.base.diagnostics import error
 from kanoe.base.errors import UnavailableError
 from kanoe.base.processes import check_stop
 from kanoe.base.stop import Stop
-from kanoe.engine.events import SessionStarted, TaskEnded, TaskEvent, TaskMessage, TaskState
+from kanoe.engine.events import LimitNear, SessionStarted, TaskEnded, TaskEvent, TaskMessage, TaskState
 from kanoe.engine.runner import Task
-from kanoe.sandbox.confine import Tool, confine
-from kanoe.sandbox.layout import RUNTIME, Layout
-from kanoe.sandbox.process import SandboxProcess, Usage
+from kanoe.sandbox.confine import Tool, confine, seen_runtime
+from kanoe.sandbox.control_groups import ControlGroup, make_group
+from kanoe.sandbox.layout import Layout
+from kanoe.sandbox.limits import ResourceLimits
+from kanoe.sandbox.process import SandboxProcess
+from kanoe.sandbox.watch import Mark, Peaks, Watcher
 
 _TICK_SECONDS = 0.25
 _START_SECONDS = 120.0
 # How long a kernel may take to run its exit handlers.
 _FAREWELL_SECONDS = 5.0
-_HURRIED_SECONDS = 1.0
+_HURRIED_SECONDS = 0.5
 # What a kernel sends for a cell that belongs to its output.
 _MESSAGES = {
     "stream",
@@ -95,8 +100,7 @@ class SessionRunner:
         self._tasks: dict[str, str] = {}
         self._running: _Running | None = None
         self._pending: list[TaskEvent] = []
-        self._peak = Usage(0, 0.0)
-        self._before = 0.0
+        self._watcher: Watcher | None = None
         self._stopped = False
         self._received = Counter[str]()
 
@@ -123,7 +127,8 @@ class SessionRunner:
         }
         request = self._connection.request("execute_request", content)
         self._tasks[request] = task.id
-        self._peak = Usage(0, 0.0)
+        if self._watcher is not None:
+            self._watcher.begin()
         self._running = _Running(task, request, time.monotonic())
 
     def wait(self) -> Sequence[TaskEvent]:
@@ -137,12 +142,12 @@ class SessionRunner:
         running = self._running
         if running is not None and running.idle and running.reply is not None:
             events.append(self._ended(running))
-        elif not messages:
-            self._sample()
-            if self._process.poll() is not None:
-                for message in self._connection.receive(0.05):
-                    events += self._take(message)
-                events += self._died()
+        elif not messages and self._process.poll() is not None:
+            for message in self._connection.receive(0.05):
+                events += self._take(message)
+            events += self._died()
+        elif running is not None and self._watcher is not None:
+            events += [_near(running.task, mark) for mark in self._watcher.warnings()]
         return events
 
     def stop(self, task: Task) -> None:
@@ -168,6 +173,8 @@ class SessionRunner:
                 self._process.end(seconds=_HURRIED_SECONDS if self._stopped else _FAREWELL_SECONDS)
             else:
                 self._process.end(seconds=0.0)
+        if self._watcher is not None:
+            self._watcher.close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -175,7 +182,7 @@ class SessionRunner:
     def _start_kernel(self) -> dict[str, Any]:
         plan = self._plan
         runtime = plan.layout.folders.runtime
-        seen_at = RUNTIME if plan.tool.kind == "bubblewrap" else str(runtime)
+        seen_at = seen_runtime(plan.tool, plan.layout)
         self._connection = Connection(runtime, seen_at)
         configuration = {
             "words": f"{seen_at}/words-",
@@ -185,8 +192,10 @@ class SessionRunner:
         }
         (runtime / "worker.json").write_text(json.dumps(configuration))
         confined = confine(plan.tool, plan.layout, [str(plan.python), str(plan.worker), f"{seen_at}/worker.json"])
+        limits, group = plan.layout.limits, make_group(plan.layout.limits)
         with self._log.open("ab") as log:
-            self._process = SandboxProcess(confined, log)
+            self._process = SandboxProcess(confined, log, prepare=functools.partial(_limit, limits, group))
+        self._watcher = Watcher(self._process, limits, plan.layout.folders, group)
         return self._greet(self._connection, self._process)
 
     def _greet(self, connection: Connection, process: SandboxProcess) -> dict[str, Any]:
@@ -279,15 +288,21 @@ class SessionRunner:
                 "line": _line(problem.get("traceback") or ()),
                 "library": _library(problem.get("traceback") or ()),
             }
-        usage = self._sample()
-        cpu, self._before = max(0.0, usage.cpu - self._before), usage.cpu
+        return self._end(running, TaskState.SUCCEEDED if status == "ok" else TaskState.FAILED, reason, details)
+
+    def _end(self, running: _Running, state: TaskState, reason: str | None, details: dict[str, Any]) -> TaskEnded:
+        seconds = time.monotonic() - running.started
+        peaks = self._watcher.peaks() if self._watcher is not None else Peaks()
+        if state is TaskState.FAILED:
+            details["used"] = {"memory": peaks.memory, "processes": peaks.tasks, "shared": round(peaks.shared, 3)}
         return TaskEnded(
             task=running.task.id,
-            state=TaskState.SUCCEEDED if status == "ok" else TaskState.FAILED,
-            seconds=time.monotonic() - running.started,
+            state=state,
+            seconds=seconds,
             reason=reason,
-            memory=usage.memory or None,
-            cpu=cpu,
+            memory=peaks.memory or None,
+            cpu=peaks.cpu,
+            disk=peaks.disk,
             details=details,
         )
 
@@ -298,19 +313,13 @@ class SessionRunner:
             return []
         status = self._process.poll() if self._process is not None else None
         reason = "the notebook's process ended" + (f" {_describe_status(status)}" if status is not None else "")
-        details = {"fatal": True, "died": status, "said": self._tail(12), "execution": running.dates}
-        seconds = time.monotonic() - running.started
+        details: dict[str, Any] = {"fatal": True, "died": status, "said": self._tail(12), "execution": running.dates}
+        reached = self._watcher.reached if self._watcher is not None else None
+        if reached is not None:
+            details["limit"] = {"name": reached.limit, "seen": reached.seen, "bound": reached.bound}
+            reason = describe_limit(reached)
         last = self._last_words(running.task)
-        ended = TaskEnded(
-            task=running.task.id,
-            state=TaskState.FAILED,
-            seconds=seconds,
-            reason=reason,
-            memory=self._peak.memory or None,
-            cpu=max(0.0, self._peak.cpu - self._before),
-            details=details,
-        )
-        return [*last, ended]
+        return [*last, self._end(running, TaskState.FAILED, reason, details)]
 
     def _last_words(self, task: Task) -> list[TaskMessage]:
         """Return what was printed and not sent when the process ended."""
@@ -325,13 +334,6 @@ class SessionRunner:
             if text:
                 found.append(TaskMessage(task=task.id, message="stream", content={"name": name, "text": text}))
         return found
-
-    def _sample(self) -> Usage:
-        """Return the most memory seen during the task and the CPU seconds until now."""
-        assert self._process is not None
-        now = self._process.usage()
-        self._peak = Usage(max(self._peak.memory, now.memory), max(self._peak.cpu, now.cpu))
-        return self._peak
 
     def _tail(self, lines: int) -> str:
         """Return what the process itself said: the first lines of a crash, else the last lines of all."""
@@ -348,6 +350,16 @@ class SessionRunner:
     def _send_comm(self, content: dict[str, Any]) -> None:
         if self._connection is not None:
             self._connection.request("comm_msg", content)
+
+
+def _limit(limits: ResourceLimits, group: ControlGroup | None, pid: int) -> None:
+    if group is not None:
+        group.add(pid)
+    limits.apply(pid)
+
+
+def _near(task: Task, mark: Mark) -> LimitNear:
+    return LimitNear(task=task.id, limit=mark.limit, seen=mark.seen, bound=mark.bound)
 
 
 def _describe_status(status: int) -> str:

@@ -7,7 +7,7 @@ import zipfile
 from importlib import resources
 from pathlib import Path
 
-from kanoe.base.files import replace_file
+from kanoe.base.files import mark_used, replace_file
 from kanoe.base.hashing import hash_bytes
 
 _PACKAGE = "kanoe_worker"
@@ -24,7 +24,7 @@ def worker_zip(folder: Path) -> Path:
     names = sorted(parts)
     digest = hash_bytes("worker", *(part for name in names for part in (name.encode(), parts[name])))
     path = folder / f"worker-{digest[:16]}.zip"
-    if not path.exists():
+    if not mark_used(path):
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             for name in names:

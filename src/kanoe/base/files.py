@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
+import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 _PAUSE = 0.05  # seconds between two tries for a lock
+_MOST_SECONDS = 600.0  # that a program may take to remove a tree
 
 
 def replace_file(path: Path, chunks: bytes | Iterable[bytes]) -> None:
@@ -50,13 +55,17 @@ def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator
         waiting: called again and again while another holds the lock; what it raises ends the wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        while waiting is not None and not _try_lock(file):
-            waiting()
-            time.sleep(_PAUSE)
-        if waiting is None:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("ab") as file:
+            while waiting is not None and not _try_lock(file):
+                waiting()
+                time.sleep(_PAUSE)
+            if waiting is None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Who held it may have removed the file: then another one counts.
+            if _is_still(file, path):
+                yield
+                return
 
 
 @contextlib.contextmanager
@@ -64,7 +73,76 @@ def exclusive_if_free(path: Path) -> Iterator[bool]:
     """Hold the lock file `path` unless another does; yields whether it is held."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        yield _try_lock(file)
+        yield _try_lock(file) and _is_still(file, path)
+
+
+def _is_still(file: IO[bytes], path: Path) -> bool:
+    """Return whether an open file is the one that stands at a path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def mark_used(path: Path) -> bool:
+    """Note that something of the store is used now, in the time of its lock file `NAME.lock`; return whether it is there.
+
+    `remove_unused` removes nothing that is marked meanwhile. What another process makes or removes now is not there.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        with lock.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if not _is_still(file, lock):
+                return False
+            os.utime(file.fileno())
+            return path.exists()
+    except BlockingIOError:
+        return False
+    except OSError:  # nothing can be written: nothing is removed either
+        return path.exists()
+
+
+def last_use(path: Path) -> float:
+    """Return when something was last marked as used, else when it was made; seconds since 1970.
+
+    Raises:
+        OSError: it is not there.
+    """
+    made = path.lstat().st_mtime
+    with contextlib.suppress(FileNotFoundError):
+        return max(made, path.with_name(f"{path.name}.lock").stat().st_mtime)
+    return made
+
+
+def remove_unused(path: Path, before: float) -> bool:
+    """Remove something that was not marked as used since `before`; return whether it is gone.
+
+    It vanishes from its place at once, whatever is using it; only then is it removed.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    going = path.with_name(f"{path.name}.old-{time.time_ns():x}.part")
+    with contextlib.suppress(OSError):
+        _make_old(lock)
+        with exclusive_if_free(lock) as free:
+            if not free or last_use(path) >= before:
+                return False
+            path.rename(going)
+            lock.unlink()
+    return not os.path.lexists(path) and remove_tree(going)
+
+
+def _make_old(path: Path) -> None:
+    """Make an empty file if there is none, whose time says that nobody ever used it."""
+    if not path.exists():
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+        os.close(descriptor)
+        try:
+            os.utime(temporary, (0, 0))
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            Path(temporary).unlink()
 
 
 def _try_lock(file: IO[bytes]) -> bool:
@@ -73,6 +151,71 @@ def _try_lock(file: IO[bytes]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether anybody holds the lock file `path`; one that is not there is held by nobody.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def remove_tree(path: Path) -> bool:
+    """Remove a file, a link, or a folder with all below it, however deep it is and whatever its modes; return whether it is gone.
+
+    Links are not followed. What is mounted below is unmounted first; where that is not possible nothing is removed.
+    """
+    if path.is_symlink() or not path.is_dir():
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return not os.path.lexists(path)
+    if not _unmount_below(path):
+        return False
+    # Deep trees are beyond Python, and a folder without permissions is beyond `rm`.
+    with contextlib.suppress(OSError, RecursionError):
+        shutil.rmtree(path)
+        return True
+    for command in (["rm", "-rf"], ["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+        if not os.path.lexists(path):
+            break
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                [*command, "--", path],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_MOST_SECONDS,
+                check=False,
+            )
+    return not os.path.lexists(path)
+
+
+def _unmount_below(path: Path) -> bool:
+    """Unmount what is mounted below a folder; return whether nothing is left mounted there."""
+    for mounted in sorted(_mounts_below(path), reverse=True):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(["umount", "-l", "--", mounted], capture_output=True, timeout=30, check=False)
+    return not _mounts_below(path)
+
+
+def _mounts_below(path: Path) -> list[bytes]:
+    """Return the mount points below a folder (https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)."""
+    below = os.fsencode(os.path.realpath(path)) + b"/"
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return []
+    points = (line.split(b" ")[4] for line in lines)
+    plain = (_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), point) for point in points)
+    return [point for point in plain if point.startswith(below)]
 
 
 def folder_size(folder: Path) -> int:

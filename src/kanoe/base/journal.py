@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -23,8 +24,15 @@ class Journal:
             OSError: the disk is full or gone.
         """
         data = memoryview((json.dumps(record, separators=(",", ":")) + "\n").encode())
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        before = os.fstat(self._descriptor).st_size
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:
+            # Half a record would spoil the next one.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, before)
+            raise
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -34,7 +42,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a journal; a last line that a crash cut short is left out.
+    """Yield the records of a journal; a line that a crash or a full disk cut short is left out.
 
     Raises:
         OSError: the file cannot be read.
@@ -42,4 +50,8 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
-                yield json.loads(line)
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    continue
+                yield record

@@ -1,11 +1,14 @@
-"""Programs that Kanoe starts and waits for: none outlives its caller."""
+"""Programs that Kanoe starts and waits for: none outlives its caller, nor a Kanoe that is killed."""
 
 from __future__ import annotations
 
 import codecs
 import contextlib
+import functools
 import os
+import secrets
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -21,6 +24,7 @@ _TICK = 0.1  # seconds between two looks at `stop`
 _GRACE = 2.0  # seconds between the request to end and the kill
 _LAST_WORDS = 0.5  # seconds that children of an ended program may still write
 _CHUNK = 65_536
+_MARKER = "KANOE_OWNER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,10 @@ def run_program(
         OSError: the program could not be started.
     """
     check_stop(stop)
+    variables = marked(os.environ if environment is None else environment)
     process = subprocess.Popen(
-        list(command),
-        env=environment,
+        [*_dying_with_us(command[0], variables.get("PATH")), *command],
+        env=variables,
         cwd=cwd,
         stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -79,6 +84,66 @@ def check_stop(stop: Stop | None) -> None:
     """Do nothing, or raise `CancelledError` if a stop was requested."""
     if stop is not None and stop.requested:
         raise CancelledError(error("run-cancelled", "interrupted"))
+
+
+def owner() -> str:
+    """Return what marks this process's own: a random text, another one in every process, also after a fork."""
+    return _token(os.getpid())
+
+
+@functools.cache
+def _token(_pid: int) -> str:
+    return secrets.token_hex(5)
+
+
+def marked(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return environment variables that say whose a program is, so that it is found when its Kanoe was killed."""
+    return {**environment, _MARKER: owner()}
+
+
+def kill_marked(mark: str) -> int:
+    """Kill the processes that carry the mark of an `owner`, and those they start meanwhile; return how many."""
+    killed: set[int] = set()
+    for _ in range(50):
+        found = _find_marked(mark)
+        if not found:
+            break
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= found
+        time.sleep(0.01)
+    return len(killed)
+
+
+def _find_marked(mark: str) -> set[int]:
+    wanted = f"{_MARKER}={mark}".encode()
+    found = set()
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():  # noqa: PTH112
+        if name.isdecimal() and int(name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if wanted in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                    found.add(int(name))
+    return found
+
+
+def _dying_with_us(program: str, path: str | None) -> tuple[str, ...]:
+    """Return what to put before a command so that the kernel kills it when its Kanoe dies, however that dies.
+
+    A program that cannot be found stays bare: its start must fail as it always does.
+    """
+    return _death_signal() if shutil.which(program, path=path) is not None else ()
+
+
+@functools.cache
+def _death_signal() -> tuple[str, ...]:
+    """Return `setpriv` (util-linux) with its options if it works here; a function between fork and exec is unsafe with threads."""
+    command = (shutil.which("setpriv") or "", "--pdeathsig", "KILL", "--")
+    try:
+        done = subprocess.run([*command, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return command if done.returncode == 0 else ()
 
 
 def process_alive(pid: int) -> bool:

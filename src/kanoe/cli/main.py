@@ -10,10 +10,10 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -217,7 +217,7 @@ def run_command(
             cpus=cpus,
             disk=_bytes("--disk", disk),
             kaggle_limits=kaggle_limits,
-            secrets=tuple(secret or ()),
+            secrets=_secrets(secret or ()),
             variables=_variables(env or (), env_file or ()),
             gpu=gpu,
             jobs=jobs,
@@ -289,6 +289,21 @@ def fetch_command(
             _print_json({"directory": str(target)})
         else:
             typer.echo(str(target))
+
+
+@app.command("cancel")
+def cancel_command(run: RunArgument = "last", json_: Json = False) -> None:
+    """Stop a run that goes on or waits, from any terminal, and wait until it has ended.
+
+    What ran before is kept, as with Ctrl-C; a second `kanoe cancel` ends the run at once. Of a run that has ended it says how; what a
+    LOST run left is cleaned. The exit code is 0: the run does not go on.
+    """
+    with _reporting(json_), _watching(quiet=True) as (_, stop):
+        cancelled = verb("cancel").cancel_run(run, stop=stop)
+        if json_:
+            _print_json(cancelled.as_dict())
+        else:
+            typer.echo(cancelled.line())
 
 
 @app.command(
@@ -391,7 +406,12 @@ def env_diff_command(
 
 @app.command("doctor")
 def doctor_command(
-    source: SourceArgument,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A notebook, a script, or a folder with one; without it the machine is checked.", metavar="[SOURCE]"
+        ),
+    ] = None,
     input: Input = None,
     as_of: AsOf = None,
     python: Python = None,
@@ -402,9 +422,13 @@ def doctor_command(
 ) -> None:
     """Check everything of a notebook without running it: cells, data, environment, programs, what it expects of its place.
 
-    The exit code is 0 where a run can start, else the one that it would end with.
+    Without a notebook it checks this machine: sandbox, Pythons, registry, disks, GPU, clients. The exit code is 0 where a run can start,
+    else the one that it would end with.
     """
     with _reporting(json_):
+        if source is None:
+            _refuse_options_of_a_source(input, as_of, python, with_, lock, internet)
+            _show_checkup(verb("machine").check_machine(), json_)
         module = verb("doctor")
         options = module.DoctorOptions(
             inputs=tuple(input or ()),
@@ -416,10 +440,20 @@ def doctor_command(
         )
         with _watching(quiet=json_) as (display, stop):
             checkup = module.check_source(source, options, watch=display.show, stop=stop)
-        if json_:
-            _print_json(checkup.as_dict())
-        else:
-            _echo_lines(importlib.import_module("kanoe.cli.texts").checkup_lines(checkup))
+        _show_checkup(checkup, json_)
+
+
+def _refuse_options_of_a_source(*options: object) -> None:
+    if any(option is not None and option != [] for option in options):
+        hint = "Name it: `kanoe doctor notebook.ipynb …`"
+        raise InputError(error("usage", "these options are for a notebook, and none is given", hint=hint))
+
+
+def _show_checkup(checkup: Any, as_json: bool) -> NoReturn:
+    if as_json:
+        _print_json(checkup.as_dict())
+    else:
+        _echo_lines(importlib.import_module("kanoe.cli.texts").checkup_lines(checkup))
     raise typer.Exit(checkup.exit_code)
 
 
@@ -436,6 +470,7 @@ def store_size_command(json_: Json = False) -> None:
 
 def main() -> None:
     """Run the command; never shows a traceback of Kanoe's own unless `--debug` is given."""
+    _hide_values()
     _prepare_streams()
     try:
         # Typer itself shows wrong usage in a frame for people; programs get their object.
@@ -478,6 +513,24 @@ def _bytes(option: str, text: str | None) -> int | None:
         return None
     size: int = importlib.import_module("kanoe.base.sizes").parse_size(text, option)
     return size
+
+
+def _secrets(texts: Sequence[str]) -> Mapping[str, str] | Sequence[str]:
+    """Return the secrets of `--secret`; a person at a terminal is asked for what is found nowhere."""
+    if not texts:
+        return ()
+    at_terminal = sys.stdin is not None and sys.stdin.isatty()
+    ask = importlib.import_module("getpass").getpass if at_terminal else None
+    store = importlib.import_module("kanoe.store.home").open_store()
+    found: Mapping[str, str] = verb("secrets").resolve_secrets(texts, store, ask=ask, own_process=True)
+    return found
+
+
+def _hide_values() -> None:
+    """Hide what `--secret` and `--env` are given from `ps`, before anything else is done."""
+    options = ("--secret", "--env")
+    if any(argument.partition("=")[0] in options for argument in sys.argv):
+        importlib.import_module("kanoe.base.command_line").hide_values(options)
 
 
 def _variables(texts: Sequence[str], files: Sequence[Path]) -> dict[str, str]:

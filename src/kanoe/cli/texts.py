@@ -12,7 +12,7 @@ from kanoe.engine.events import AttemptStarted, Noted, RunStarted, TaskEnded, Ta
 from kanoe.engine.report import Report
 
 if TYPE_CHECKING:
-    from kanoe.verbs.doctor import Checkup
+    from kanoe.verbs.checkup import Checkup, Finding
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -117,14 +117,29 @@ def summary_lines(report: Report) -> list[str]:
 def checkup_lines(checkup: Checkup) -> list[str]:
     """Return the screen of `kanoe doctor`: a line for each thing looked at, what is wrong below it, and the outcome."""
     width = max(len(finding.name) for finding in checkup.findings)
-    lines = [checkup.source.name]
-    for finding in checkup.findings:
-        mark = {"ok": " ", "warning": "?", "error": "!"}[finding.state]
-        lines.append(f"{mark} {finding.name:<{width}}  {finding.text}")
-        for diagnostic in finding.diagnostics:
-            lines += [f"    {line}" for line in diagnostic_lines(diagnostic)]
+    headings = dict(checkup.groups)
+    lines = [checkup.source.name] if checkup.source is not None else []
+    for position, finding in enumerate(checkup.findings):
+        if position in headings:
+            lines.append(headings[position])
+        lines += _finding_lines(finding, width)
     severities = [str(diagnostic.severity) for diagnostic in checkup.diagnostics]
     counts = {name: severities.count(name) for name in ("error", "warning")}
     told = ", ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count)
-    outcome = "a run can start" if checkup.exit_code == 0 else "a run would not start"
-    return [*lines, f"{outcome}{f': {told}' if told else ''}"]
+    can, cannot = ("a run can start", "a run would not start")
+    if checkup.source is None:
+        can, cannot = ("notebooks can run here", "notebooks cannot run here")
+    return [*lines, f"{can if checkup.exit_code == 0 else cannot}{f': {told}' if told else ''}"]
+
+
+_MARKS = {"ok": "✓", "warning": "!", "error": "✗", "unknown": "?"}
+
+
+def _finding_lines(finding: Finding, width: int) -> list[str]:
+    """Return the line of a finding, and below it what its diagnostics say that it does not."""
+    lines = [f"{_MARKS[finding.state]} {finding.name:<{width}}  {finding.text}"]
+    for diagnostic in finding.diagnostics:
+        what, *next_ = diagnostic_lines(diagnostic)
+        told = [] if diagnostic.message in finding.text else [what]
+        lines += [f"    {line}" for line in (*told, *next_)]
+    return lines

@@ -187,6 +187,22 @@ class TaskMessage(TaskEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitNear(TaskEvent):
+    """A task came near a limit, and goes on.
+
+    Args:
+        limit: `memory`, `disk`, `processes`, `cell-timeout` or `run-timeout`.
+        seen: bytes, processes or seconds that it came to.
+        bound: where it will be ended.
+    """
+
+    kind: ClassVar[str] = "limit-near"
+    limit: str
+    seen: float
+    bound: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEnded(TaskEvent):
     """A task is over.
 
@@ -196,6 +212,7 @@ class TaskEnded(TaskEvent):
         reason: why it did not succeed, or why it did not run; `None` else.
         memory: the most resident bytes of the task's processes that were seen, or `None`.
         cpu: CPU seconds that the task used, or `None`; the first task's hold the start of its process.
+        disk: the most bytes that the working folder grew by during the task, or `None`.
         details: what the place knows besides: the kernel's own time stamps of a cell.
     """
 
@@ -205,6 +222,7 @@ class TaskEnded(TaskEvent):
     reason: str | None = None
     memory: int | None = None
     cpu: float | None = None
+    disk: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -275,6 +293,7 @@ _KINDS: dict[str, type[Event]] = {
         TaskStarted,
         SessionStarted,
         TaskMessage,
+        LimitNear,
         TaskEnded,
         Noted,
         ProgramEnded,

@@ -25,7 +25,10 @@ from kanoe.engine.events import (
 
 @dataclass(frozen=True, slots=True)
 class TaskReport:
-    """What came of one task; times are seconds since 1970, `None` where it never started."""
+    """What came of one task; times are seconds since 1970, `None` where it never started.
+
+    `memory` (the most bytes), `cpu` (seconds) and `disk` (bytes that the working folder grew by) are `None` where nobody measured.
+    """
 
     name: str
     state: TaskState
@@ -35,6 +38,9 @@ class TaskReport:
     end: float | None
     attempts: int
     cells: tuple[int, ...]
+    memory: int | None = None
+    cpu: float | None = None
+    disk: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form that stands in `--json` reports: times as ISO 8601 in UTC."""
@@ -47,6 +53,9 @@ class TaskReport:
             "end": iso_time(self.end),
             "attempts": self.attempts,
             "cells": list(self.cells),
+            "memory": self.memory,
+            "cpu": round(self.cpu, 6) if self.cpu is not None else None,
+            "disk": self.disk,
         }
 
 
@@ -206,4 +215,7 @@ class ReportFold:
             end=ended.time if started else None,
             attempts=started.attempt if started else 0,
             cells=(cell,),
+            memory=ended.memory,
+            cpu=ended.cpu,
+            disk=ended.disk,
         )

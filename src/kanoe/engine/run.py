@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 
 from kanoe.base.stop import Stop
 from kanoe.engine.cells import Step
-from kanoe.engine.events import Event, ProgramEnded, RunState, TaskEnded, TaskStarted, TaskState
+from kanoe.engine.events import Event, LimitNear, ProgramEnded, RunState, TaskEnded, TaskStarted, TaskState
 from kanoe.engine.runner import Runner, Task
 
-# How long an interrupted cell may take to end before its process is ended for it.
+# How long an interrupted cell may take to end before its process is ended for it: less where a person waits.
 _GRACE_SECONDS = 10.0
+_USER_GRACE_SECONDS = 1.0
+_NEAR = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def _run_task(
     runner.start(task)
     # The start of the place that the first task waits for is not the cell's time.
     deadlines = _deadlines(limits, time.monotonic(), program_started)
+    warned: set[str] = set()
     stopped: tuple[str, str] | None = None
     stopped_at = 0.0
     while True:
@@ -84,30 +87,55 @@ def _run_task(
             yield event
         now = time.monotonic()
         if stopped is None:
-            stopped = _due(deadlines, now, stop)
+            stopped, stopped_at = _due(deadlines, now, stop), now
             if stopped is not None:
-                stopped_at = now
                 runner.stop(task)
-        elif stop.level > 1 or now - stopped_at > _GRACE_SECONDS:
+            else:
+                yield from _near(task, deadlines, now, warned)
+        elif stop.level > 1 or now - stopped_at > _grace(stop):
             runner.close()
 
 
-def _deadlines(limits: Limits, started: float, program_started: float) -> list[tuple[float, str, str]]:
+@dataclass(frozen=True, slots=True, order=True)
+class _Deadline:
+    """When a limit of time ends a task, its code, what is told then, and its seconds."""
+
+    moment: float
+    code: str
+    text: str
+    seconds: float
+
+
+def _deadlines(limits: Limits, started: float, program_started: float) -> list[_Deadline]:
     deadlines = []
     if limits.cell_seconds is not None:
         text = f"it took longer than {limits.cell_seconds:g} s (--cell-timeout)"
-        deadlines.append((started + limits.cell_seconds, "cell-timeout", text))
+        deadlines.append(_Deadline(started + limits.cell_seconds, "cell-timeout", text, limits.cell_seconds))
     if limits.run_seconds is not None:
         text = f"the run took longer than {limits.run_seconds:g} s (--timeout)"
-        deadlines.append((program_started + limits.run_seconds - limits.spent_seconds, "run-timeout", text))
+        moment = program_started + limits.run_seconds - limits.spent_seconds
+        deadlines.append(_Deadline(moment, "run-timeout", text, limits.run_seconds))
     return sorted(deadlines)
 
 
-def _due(deadlines: list[tuple[float, str, str]], now: float, stop: Stop) -> tuple[str, str] | None:
+def _near(task: Task, deadlines: list[_Deadline], now: float, warned: set[str]) -> Iterator[Event]:
+    """Yield each limit of time of which little is left, once for a task."""
+    for deadline in deadlines:
+        spent = deadline.seconds - (deadline.moment - now)
+        if spent >= deadline.seconds * _NEAR and deadline.code not in warned:
+            warned.add(deadline.code)
+            yield LimitNear(task=task.id, limit=deadline.code, seen=spent, bound=deadline.seconds)
+
+
+def _grace(stop: Stop) -> float:
+    return _USER_GRACE_SECONDS if stop.requested else _GRACE_SECONDS
+
+
+def _due(deadlines: list[_Deadline], now: float, stop: Stop) -> tuple[str, str] | None:
     """Return the code and text of what stops the task now."""
     if stop.requested:
         return "run-cancelled", "the run was interrupted"
-    return next(((code, text) for moment, code, text in deadlines if now >= moment), None)
+    return next(((deadline.code, deadline.text) for deadline in deadlines if now >= deadline.moment), None)
 
 
 def _ending(ended: TaskEnded, stopped: tuple[str, str] | None) -> TaskEnded:

@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from kanoe.base.diagnostics import Diagnostic, Severity, error
 from kanoe.base.errors import InputError, UnavailableError
-from kanoe.base.files import exclusive, exclusive_if_free, replace_file
+from kanoe.base.files import exclusive, exclusive_if_free, mark_used, remove_tree, replace_file
 from kanoe.base.hashing import hash_text
 from kanoe.base.processes import check_stop
 from kanoe.base.stop import Stop
@@ -28,6 +27,7 @@ from kanoe.environments.interpreters import Interpreter
 from kanoe.environments.lock import Distribution, Lock
 from kanoe.environments.needs import Requirement
 from kanoe.environments.rules import build_settings
+from kanoe.environments.settings import torch_index
 from kanoe.environments.uv import Progress, quiet, run_uv
 from kanoe.environments.versions import normalise
 
@@ -119,7 +119,7 @@ def environment_for(
     identity = environment_id(lock, interpreter)
     path = store / identity
     environment = Environment(identity, path, path / "bin" / "python", lock, interpreter)
-    if not _is_whole(environment):
+    if not (store.is_dir() and mark_used(path) and _is_whole(environment)):
         with _storing(store), exclusive(store / f"{identity}.lock", _Waiting(progress, stop)):
             if not _is_whole(environment):
                 _remove_leftovers(store, path)
@@ -186,11 +186,11 @@ def _remove_leftovers(store: Path, path: Path) -> None:
     for left in store.glob(f"*{_UNFINISHED}"):
         identity = left.name.partition(".")[0]
         if identity == path.name:
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left)
             continue
         with exclusive_if_free(store / f"{identity}.lock") as free:
             if free:
-                shutil.rmtree(left, ignore_errors=True)
+                remove_tree(left)
 
 
 class _Build:
@@ -219,6 +219,12 @@ class _Build:
                 ]
             )
             hashed = [one for one in self._lock.distributions if one.hashes]
+            for build in sorted({label for one in hashed if (label := _build_of(one, self._folder))}):
+                labelled = [one for one in hashed if _build_of(one, self._folder) == build]
+                hashed = [one for one in hashed if one not in labelled]
+                address = torch_index(self._folder, build) or ""
+                options = ["--default-index", address, "--index-strategy", "unsafe-best-match"]
+                self._install(labelled, ["--require-hashes", *options], meter)
             bare = [one for one in self._lock.distributions if not one.hashes]
             self._install(hashed, ["--require-hashes"], meter)
             self._install(bare, [], meter)
@@ -227,7 +233,7 @@ class _Build:
             replace_file(self._path / _MARKER, json.dumps(_marker(self._environment)).encode())
             self._path.rename(self._environment.path)
         except BaseException:
-            shutil.rmtree(self._path, ignore_errors=True)
+            remove_tree(self._path)
             raise
 
     def _install(self, distributions: list[Distribution], options: list[str], meter: _Meter) -> None:
@@ -268,6 +274,13 @@ class _Build:
                 unproven.append(_unproven(requirement, missing))
         if unproven:
             raise InputError(*unproven)
+
+
+def _build_of(distribution: Distribution, folder: Path | None) -> str | None:
+    """Return the label of a build that PyTorch's own index has, `cpu`; `None` where it comes from the registry."""
+    label = re.search(r"\+(cpu|cu\d+)$", distribution.version)
+    is_there = label is not None and distribution.url is None and torch_index(folder, label[1]) is not None
+    return label[1] if label and is_there else None
 
 
 def _pinned(distribution: Distribution) -> str:

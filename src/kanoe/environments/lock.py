@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kanoe.base.diagnostics import Diagnostic, error, info, warning
+from kanoe.environments.accelerator import has_builds, is_gpu_library
 from kanoe.environments.interpreters import Interpreter, python_fits
 from kanoe.environments.needs import Needs, Requirement
 from kanoe.environments.sources import is_pin_of
@@ -76,6 +77,7 @@ class Lock:
         as_of: only releases before that day or time were taken; `None`: the newest.
         skipped: sorted by name.
         moved: what is of a later day than `as_of`, since it could not be had; the whole set first, then by name.
+        accelerator: `cuda` or `cpu`: which builds were taken of what has two; `None`: of each what its author named.
     """
 
     python: str
@@ -85,6 +87,7 @@ class Lock:
     as_of: str | None = None
     skipped: tuple[Skipped, ...] = ()
     moved: tuple[Moved, ...] = ()
+    accelerator: str | None = None
 
     @property
     def size(self) -> int:
@@ -130,9 +133,27 @@ def remarks(lock: Lock) -> tuple[Diagnostic, ...]:
         for skipped in lock.skipped
     ]
     found += [_describe_move(lock, moved) for moved in lock.moved]
+    found += _describe_cuda(lock)
     if lock.as_of is not None and lock.as_of[:10] > time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86_400)):
         found.append(warning("date-broken", f"the day {lock.as_of} is yet to come: the newest releases count"))
     return tuple(found)
+
+
+def _describe_cuda(lock: Lock) -> Iterator[Diagnostic]:
+    """Yield what it costs that there was no build for processors."""
+    libraries = [one for one in lock.distributions if is_gpu_library(one.name)]
+    torch = lock.find("torch")
+    if lock.accelerator != "cpu" or not libraries or torch is None:
+        return
+    size = sum(one.size or 0 for one in libraries)
+    cost = f", {size / 1e6:.0f} MB of NVIDIA's libraries with it" if size else ", and NVIDIA's libraries with it"
+    yield info(
+        "accelerator-build",
+        f"`torch` {torch.version} is the build for GPUs{cost}: PyTorch's index of builds for processors did not answer"
+        " or has none of this version",
+        hint="Name a mirror of https://download.pytorch.org/whl that this machine reaches: `KANOE_TORCH_INDEX`, then"
+        " `kanoe env lock`",
+    )
 
 
 def _describe_move(lock: Lock, moved: Moved) -> Diagnostic:
@@ -215,6 +236,8 @@ def _stale(lock: Lock, needs: Needs, interpreter: Interpreter) -> Iterator[str]:
     if needs.as_of is not None and not needs.as_of_inferred and needs.as_of != lock.as_of:
         day = f"as of {lock.as_of}" if lock.as_of else "of no day"
         yield f"it is {day}, and {needs.as_of_why or 'this run'} asks for {needs.as_of}"
+    if needs.gpu and lock.accelerator == "cpu" and any(has_builds(one.name) for one in lock.distributions):
+        yield "it holds builds for a processor, and `--gpu` asks for those that use a GPU"
     if lock.find("ipykernel") is None:
         yield "`ipykernel` is missing (it runs the cells)"
     for requirement in needs.requirements:

@@ -35,6 +35,7 @@ _PATTERNS = {
     "hashes": re.compile(r"(?:md5|sha1|sha224|sha256|sha384|sha512|blake2b):[0-9a-f]{32,128}$"),
     "day": re.compile(r"\d{4}-\d\d-\d\d(?:T[\d:.]+Z)?$"),
     "python": re.compile(r"3\.\d{1,2}$"),
+    "accelerator": re.compile(r"(?:cpu|cuda)$"),
 }
 
 
@@ -91,6 +92,8 @@ def dumps(lock: Lock, source: str | None = None) -> str:
     ]
     if lock.as_of is not None:
         lines.append(f"as-of = {_quote(lock.as_of)}  # only releases before it")
+    if lock.accelerator is not None:
+        lines.append(f"accelerator = {_quote(lock.accelerator)}  # which builds it holds: `cpu` or `cuda`")
     for requirement in lock.requirements:
         lines += ["", "[[requirement]]", *_requirement_lines(requirement)]
     for skipped in lock.skipped:
@@ -198,10 +201,11 @@ class _Reader:
             for name in ("requirement", "skipped", "moved", "distribution")
         }
         at = _Table(self, content, "the head", 1)
-        python, platform, as_of = (
+        python, platform, as_of, accelerator = (
             at.text("python"),
             at.text("platform", free=True),
             at.text("as-of", free=True, needed=False),
+            at.text("accelerator", needed=False),
         )
         at.finish()
         lock = Lock(
@@ -212,6 +216,7 @@ class _Reader:
             as_of=as_of,
             skipped=tuple(self._skipped(table) for table in tables["skipped"]),
             moved=tuple(self._moved(table) for table in tables["moved"]),
+            accelerator=accelerator,
         )
         names = [distribution.name for distribution in lock.distributions]
         for position, name in enumerate(names):

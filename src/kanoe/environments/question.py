@@ -23,7 +23,7 @@ from kanoe.base.diagnostics import Diagnostic, Severity, error
 from kanoe.base.errors import InputError, KanoeError, UnavailableError
 from kanoe.base.files import replace_file
 from kanoe.base.hashing import hash_text
-from kanoe.base.processes import Completed
+from kanoe.base.processes import Completed, owner
 from kanoe.base.stop import Stop
 from kanoe.environments.absence import Cause, explain_absence, explain_nothing, nearest_ready, only_conda
 from kanoe.environments.as_of import LAG
@@ -41,7 +41,6 @@ from kanoe.environments.rules import (
     late_names,
     needs_before,
     needs_of,
-    never_installed,
     repaired_metadata,
 )
 from kanoe.environments.settings import index_addresses
@@ -173,7 +172,7 @@ class Question:
         command = ["pip", "install", "-r", "-", "--python", str(self.interpreter.path), "--no-deps"]
         text = "".join(f"{one.line}\n" for one in versions)
         own = build_settings(self.needs.as_of, self.interpreter.minor)
-        with tempfile.TemporaryDirectory(prefix="kanoe-built-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(prefix=f"kanoe-{owner()}-built-", ignore_cleanup_errors=True) as folder:
             command += ["--target", folder, "--no-python-downloads"]
             return run_uv(command, folder=self.folder, text=text, own=own, stop=self.stop)
 
@@ -276,11 +275,7 @@ class Question:
             "constraint-dependencies": [str(rule) for rule in self._bounds.values()],
             "dependency-metadata": list((known | self._repaired).values()),
             "no-build-package": sorted(self._unbuilt),
-            "override-dependencies": [] if self._wants_cuda() else list(never_installed()),
         }
-
-    def _wants_cuda(self) -> bool:
-        return any(one.name.startswith("nvidia-") for one in self.asked)
 
     def _find_plumbing(self) -> None:
         """Learn everything that runs the cells, so that the day does not hold for it; nor for tools that build."""

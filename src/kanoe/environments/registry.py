@@ -307,6 +307,20 @@ class _Remote(io.RawIOBase):
         return len(data)
 
 
+def size_of(url: str) -> int | None:
+    """Return the bytes of a file of a registry, or `None` where it does not say."""
+    if url.startswith(("file:", "/")):
+        path = Path(urllib.request.url2pathname(url.removeprefix("file://")))
+        return path.stat().st_size if path.is_file() else None
+    try:
+        with _open_url(url.partition("#")[0], {"Range": "bytes=0-0"}) as answer:
+            sent = re.fullmatch(r"bytes 0-0/(\d+)", answer.headers.get("Content-Range", ""))
+            size = sent[1] if sent else answer.headers.get("Content-Length")
+            return int(size) if size is not None else None
+    except (OSError, ValueError):
+        return None
+
+
 def _fetch(url: str) -> tuple[str, bytes]:
     """Return a page's kind and content; an empty page where there is none.
 

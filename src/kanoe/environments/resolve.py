@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from kanoe.environments.needs import Needs, Requirement
 from kanoe.environments.uv import Progress, index_settings, quiet
 from kanoe.environments.versions import marker_holds
 
-_FORM = "resolution/4"  # to be raised when the same needs come to another lock
+_FORM = "resolution/5"  # to be raised when the same needs come to another lock
 _PIP = Requirement("pip", why=("runs `!pip` lines",))
 # Libraries use its `pkg_resources` and do not say so: everybody had it.
 _SETUPTOOLS = Requirement("setuptools", why=("old libraries use its `pkg_resources`",), optional=True)
@@ -65,6 +66,8 @@ def resolve(
     if not upgrade:
         lock = _recall(remembered, asked)
         if lock is not None:
+            with contextlib.suppress(OSError):
+                os.utime(remembered)  # what is used stays
             return lock
     progress(None, f"resolving {len(asked)} requirements for Python {interpreter.short}")
     names = frozenset(one.name for one in own)
@@ -101,7 +104,8 @@ def _with_kernel(
 
 def _key(asked: Iterable[Requirement], needs: Needs, interpreter: Interpreter) -> str:
     day = f"{needs.as_of or ''} {needs.as_of_inferred:d}"  # an inferred day moves, and lies before that of the run
-    parts = [interpreter.version, this_platform(), day, *index_settings(), "requirements"]
+    kind = "cuda" if needs.gpu else "cpu"
+    parts = [interpreter.version, this_platform(), day, kind, *index_settings(), "requirements"]
     for one in asked:
         parts += [str(one), ",".join(one.modules), f"{one.optional:d}{one.guessed:d}"]
     return hash_text(_FORM, *parts)

@@ -11,7 +11,6 @@ from kanoe.environments.tables import read_names, read_pairs
 from kanoe.environments.versions import version_fits
 
 _LIBRARY = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*[A-Za-z0-9])([<>=!~]\S*)?$")
-_NO_CUDA = ("nvidia-nccl-cu12", "nvidia-nccl-cu13")  # xgboost opens it for several GPUs alone; 200 MB and more
 _OLD_BUILDS = "2021-09-06"  # setuptools 58 takes `use_2to3` away
 
 
@@ -112,8 +111,3 @@ def repaired_metadata() -> Iterator[dict[str, Any]]:
         name, *versions = key.split()
         for version in versions:
             yield {"name": name, "version": version, "requires-dist": needs.split()}
-
-
-def never_installed() -> Iterator[str]:
-    """Yield entries of uv's `override-dependencies` for what a library asks for and a run without GPUs never opens."""
-    return (f"{name} ; sys_platform == 'never'" for name in _NO_CUDA)

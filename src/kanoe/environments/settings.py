@@ -46,6 +46,8 @@ _NETWORK = (
 )
 _LISTS = frozenset({"allow-insecure-host", "extra-index-url", "find-links", "index", "no-proxy"})
 _PLAIN_INDEX = "https://pypi.org/simple"
+_TORCH_INDEX = "https://download.pytorch.org/whl"
+TORCH_VARIABLE = "KANOE_TORCH_INDEX"
 # What PyPI says itself of how long its answers hold; mirrors in between tend to lose it, and uv then asks and builds anew.
 _LASTING = {"api": "max-age=600", "files": "max-age=365000000, immutable"}
 
@@ -171,6 +173,21 @@ def index_addresses(folder: Path | None) -> tuple[str, ...]:
     last = told.get("UV_DEFAULT_INDEX") or told.get("UV_INDEX_URL") or next(iter(defaults), files.get("index-url"))
     found.append(str(last or _PLAIN_INDEX).rpartition("default=")[2])
     return tuple(dict.fromkeys(address.rstrip("/") for address in found if address))
+
+
+def torch_index(folder: Path | None, build: str = "cpu") -> str | None:
+    """Return the address of PyTorch's own index of a build; `None` where the user has settled it otherwise, or is offline.
+
+    Args:
+        folder: whose settings of uv count.
+        build: `cpu`, `cu121`: the label of its versions.
+    """
+    told = os.environ.get(TORCH_VARIABLE, _TORCH_INDEX)
+    files = network_settings(folder)
+    settled = any(os.environ.get(name) for name in ("UV_TORCH_BACKEND", "UV_OFFLINE", "UV_NO_INDEX"))
+    if not told or settled or any(files.get(name) for name in ("torch-backend", "offline", "no-index")):
+        return None
+    return f"{told.rstrip('/')}/{build}"
 
 
 def _pip_setting(name: str) -> str | None:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from kanoe.base.diagnostics import Diagnostic, error, info
 from kanoe.base.errors import CancelledError, UnavailableError
-from kanoe.base.files import exclusive, replace_file
+from kanoe.base.files import exclusive, mark_used, remove_tree, replace_file
 from kanoe.base.hashing import hash_text
 from kanoe.base.processes import run_program
 from kanoe.base.stop import Stop
@@ -303,10 +303,10 @@ def bring_tree(
             return _find_module(Path(unquote(url.removeprefix("file:").removeprefix("//"))), source.module)
         address, _, commit = url.removeprefix("git+").rpartition("@")
         folder = store / hash_text("tree/1", source.module, address, commit)[:32]
-        if not folder.is_dir():
+        if not (store.is_dir() and mark_used(folder)):
             progress(None, f"bringing {source.module} from {address} at {commit[:10]}")
             store.mkdir(parents=True, exist_ok=True)
-            with exclusive(folder.with_suffix(".lock")), _empty_folder(store) as part:
+            with exclusive(folder.with_name(f"{folder.name}.lock")), _empty_folder(store) as part:
                 if not folder.is_dir():
                     _check_out(source.module, address, commit, part, stop)
                     (part / "tree").rename(folder)
@@ -465,4 +465,4 @@ def _empty_folder(memory: Path) -> Iterator[Path]:
         memory.mkdir(parents=True, exist_ok=True)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)

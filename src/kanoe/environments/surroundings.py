@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +28,8 @@ _ADDRESS = re.compile(r"https?://")
 _GPU = re.compile(
     r"\.cuda\(\)|['\"]cuda(?::\d)?['\"]|device_type=['\"]gpu['\"]|tree_method\s*=\s*['\"]gpu_hist['\"]|\bcudf\b|\bcupy\b"
 )
+# Statements at the top of a cell that run whenever the cell does.
+_PLAIN = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
 _GPU_TEST = re.compile(r"is_available\(\)|list_physical_devices")
 
 
@@ -40,21 +42,24 @@ class Expectation:
         what: the secret's name, or how the code asks.
         cell: the code cell's position, counted from 0.
         line: counted from 1.
+        certain: nothing that may raise or be left out stands around it: no `try`, `if`, loop or function.
     """
 
     kind: Literal["secret", "gpu", "internet"]
     what: str
     cell: int
     line: int
+    certain: bool = True
 
 
 def find_expectations(cells: Sequence[CellCode]) -> tuple[Expectation, ...]:
     """Return what cells expect of their surroundings, each once, in order; never raises."""
     names = names_of(cells, _MODULES)
     found: dict[tuple[str, str], Expectation] = {}
+    texts = _constants(cells)
     tested = any(_GPU_TEST.search(code.python) for code in cells)
     for position, code in enumerate(cells):
-        expectations = [*_calls(code, position, names), *_commands(code, position)]
+        expectations = [*_secrets(code, position, texts), *_calls(code, position, names), *_commands(code, position)]
         gpu = _GPU.search(code.python)
         if gpu is not None and not tested:
             line = code.python.count("\n", 0, gpu.start()) + 1
@@ -64,15 +69,42 @@ def find_expectations(cells: Sequence[CellCode]) -> tuple[Expectation, ...]:
     return tuple(found.values())
 
 
+def _constants(cells: Sequence[CellCode]) -> dict[str, str] | None:
+    """Return the names that stand for one text each, or `None` where nothing asks Kaggle for a secret."""
+    if not any("kaggle_secrets" in code.python for code in cells):
+        return None
+    found: dict[str, set[str]] = {}
+    for code in cells:
+        for node in ast.walk(code.tree) if code.tree is not None else ():
+            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+                value = node.value.value if isinstance(node.value, ast.Constant) else None
+                found.setdefault(node.targets[0].id, set()).add(value if isinstance(value, str) else "")
+    return {name: text for name, values in found.items() if len(values) == 1 for text in values}
+
+
+def _secrets(code: CellCode, cell: int, texts: Mapping[str, str] | None) -> Iterator[Expectation]:
+    """Yield what is asked of `UserSecretsClient`; `texts` is what names stand for."""
+    if texts is None or code.tree is None or ".get_secret" not in code.python:
+        return
+    sure = {node for statement in code.tree.body if isinstance(statement, _PLAIN) for node in ast.walk(statement)}
+    for node in ast.walk(code.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get_secret":
+            given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "label")]
+            asked = given[0] if given else None
+            if isinstance(asked, ast.Constant) and isinstance(asked.value, str):
+                label = asked.value
+            else:
+                label = texts.get(asked.id, "") if isinstance(asked, ast.Name) else ""
+            if label:
+                yield Expectation("secret", label, cell, node.lineno, node in sure)
+
+
 def _calls(code: CellCode, cell: int, names: Names) -> Iterator[Expectation]:
     for node in ast.walk(code.tree) if code.tree is not None else ():
         if not isinstance(node, ast.Call):
             continue
         first = node.args[0] if node.args else None
         text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "get_secret" and text:
-            yield Expectation("secret", text, cell, node.lineno)
-            continue
         name = names.full_name(node.func)
         if name and _INTERNET.fullmatch(name):
             yield Expectation("internet", name, cell, node.lineno)

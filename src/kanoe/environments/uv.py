@@ -14,9 +14,10 @@ from uv import find_uv_bin
 
 from kanoe.base.diagnostics import error
 from kanoe.base.errors import UnavailableError
-from kanoe.base.processes import Completed, run_program
+from kanoe.base.files import remove_tree
+from kanoe.base.processes import Completed, owner, run_program
 from kanoe.base.stop import Stop
-from kanoe.environments.settings import dumps, network_settings, registry_variables
+from kanoe.environments.settings import TORCH_VARIABLE, dumps, network_settings, registry_variables
 
 # Takes the part that is done (`None`: unknown) and what is being done.
 Progress = Callable[[float | None, str], None]
@@ -63,6 +64,7 @@ _INDEX_VARIABLES = (
     "UV_EXTRA_INDEX_URL",
     "UV_FIND_LINKS",
     "UV_TORCH_BACKEND",
+    TORCH_VARIABLE,
 )
 
 
@@ -129,7 +131,7 @@ def run_uv(
 @contextlib.contextmanager
 def _settings_file(text: str) -> Iterator[Path]:
     try:
-        folder = tempfile.mkdtemp(prefix="kanoe-uv-")
+        folder = tempfile.mkdtemp(prefix=f"kanoe-{owner()}-uv-")
         file = Path(folder, "uv.toml")
         file.write_text(text, encoding="utf-8")
     except OSError as cause:
@@ -139,7 +141,7 @@ def _settings_file(text: str) -> Iterator[Path]:
     try:
         yield file
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(Path(folder))
 
 
 def index_settings() -> tuple[str, ...]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kanoe.base.files import exclusive
+from kanoe.base.files import exclusive, remove_tree
 from kanoe.base.stop import Stop
 from kanoe.environments.uv import run_uv
 
@@ -40,7 +39,7 @@ def installed_wheel(requirement: str, hashes: Sequence[str], store: Path, stop: 
             raise LookupError(f"the registry does not give {requirement}")
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 @contextlib.contextmanager
@@ -55,4 +54,4 @@ def made_folder(folder: Path) -> Iterator[Path]:
             if not folder.is_dir():
                 part.rename(folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        remove_tree(part)

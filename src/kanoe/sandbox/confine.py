@@ -1,7 +1,9 @@
-"""Walls around a program: bubblewrap (https://github.com/containers/bubblewrap) where it works, else none.
+"""Walls around a program: bubblewrap (https://github.com/containers/bubblewrap), else our own launcher, else none.
 
 Which one is found by trying it, never by a version. Inside: own user, process, network, ipc and host names; the host's programs
 read-only; no home but an empty one; nothing of `/etc` but what programs need to find libraries, fonts and certificates.
+
+What the walls are is said in the options of bubblewrap, which the launcher (`launcher.py`) understands too.
 """
 
 from __future__ import annotations
@@ -9,15 +11,20 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kanoe.sandbox.layout import INPUT, RUNTIME, WORKING, Layout
+from kanoe.sandbox import launcher
+from kanoe.sandbox.layout import INPUT, MODULES, RUNTIME, WORKING, Layout
+from kanoe.sandbox.limits import machine_memory
+from kanoe.sandbox.seccomp import deny_list
 
-SandboxKind = Literal["bubblewrap", "none"]
+SandboxKind = Literal["bubblewrap", "namespaces", "none"]
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = (
@@ -59,7 +66,20 @@ _WALLS = (
     "--unshare-cgroup-try",
     "--die-with-parent",
     "--new-session",
+    "--cap-drop",
+    "ALL",
 )
+_TRIAL = (
+    *("--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
+    *("--perms", "1777", "--size", "65536", "--tmpfs", "/dev/shm"),  # noqa: S108 - the sandbox's own
+)
+_LAUNCHER = (sys.executable, "-IS", launcher.__file__)
+# What a program may write of the memory that is a file system: `/dev/shm`, and what has no other place.
+_SHARE_OF_MEMORY = 0.5
+_NODES = ("null", "zero", "full", "random", "urandom", "tty")
+# Processes have numbers for names; these lead to one of them.
+_OF_PROCESSES = ("self", "thread-self", "mounts", "net")
+_UNTOLD = ("keys", "key-users", "kmsg", "kcore", "timer_list", "sched_debug")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +87,9 @@ class Tool:
     """What builds the walls.
 
     Args:
-        kind: `bubblewrap` or `none`.
-        command: the program with the flags that were proven to work here.
-        why_not: for `none`: what bubblewrap said.
+        kind: `bubblewrap`, `namespaces` (the launcher) or `none`.
+        command: the program with the options that were proven to work here.
+        why_not: for `none`: what the others said.
     """
 
     kind: SandboxKind
@@ -79,39 +99,65 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Confined:
-    """A program ready to start inside the walls."""
+    """A program ready to start inside the walls.
+
+    Args:
+        kind: of the tool.
+        starter: what builds the walls, without options: they go through a descriptor, so that no list of processes shows them.
+        options: how, in the options of bubblewrap.
+        command: the program; its paths are those of the sandbox.
+        null: the device it reads where nothing is there to read.
+    """
 
     kind: SandboxKind
+    starter: tuple[str, ...]
+    options: tuple[str, ...]
     command: tuple[str, ...]
-    variables: dict[str, str]
-    folder: Path
+    null: Path
 
 
-def choose_tool() -> Tool:
-    """Return the first tool that works here, found by trying: about 10 ms."""
-    why = "there is no program `bwrap`"
-    for program in _programs():
-        for flags in (_USER_FLAGS, ()):
-            command = (program, *flags, *_WALLS)
-            trial = [*command, "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
-            try:
-                done = subprocess.run(trial, capture_output=True, timeout=20, check=False)
-            except (OSError, subprocess.TimeoutExpired) as cause:
-                why = str(cause)
-                continue
-            if done.returncode == 0:
-                return Tool("bubblewrap", command)
-            why = done.stderr.decode(errors="replace").strip() or f"`bwrap` ended with {done.returncode}"
-    return Tool("none", why_not=why)
+def choose_tool(only: SandboxKind | None = None) -> Tool:
+    """Return the first tool that works here, found by trying: bubblewrap (about 10 ms), the launcher (about 50 ms), none.
+
+    Args:
+        only: try no other; `none` is returned where it does not work.
+    """
+    why = {}
+    for kind, starters in (("bubblewrap", _programs()), ("namespaces", (_LAUNCHER,))):
+        if only not in (None, kind):
+            continue
+        why[kind] = "there is no program `bwrap`"
+        for starter in starters:
+            for flags in (_USER_FLAGS, ()):
+                refusal = _try((*starter, *flags, *_WALLS, *_TRIAL))
+                if refusal is None:
+                    return Tool(kind, (*starter, *flags, *_WALLS))
+                why[kind] = refusal
+    return Tool("none", why_not="; ".join(f"{kind}: {refusal}" for kind, refusal in why.items()) or None)
 
 
-def _programs() -> Iterator[str]:
-    bundled = _bundled()
-    if bundled is not None:
-        yield bundled
-    system = shutil.which("bwrap")
-    if system is not None:
-        yield system
+def _try(command: Sequence[str]) -> str | None:
+    """Return why a command does not work here; `None`: it works."""
+    read_end, write_end = os.pipe()
+    with open(read_end, "rb") as rules, open(write_end, "wb") as end:
+        end.write(deny_list() or b"")
+        end.close()
+        options = ["--seccomp", str(rules.fileno())] if deny_list() is not None else []
+        try:
+            done = subprocess.run(
+                [*command, *options, "true"], capture_output=True, timeout=20, check=False, pass_fds=[rules.fileno()]
+            )
+        except (OSError, subprocess.TimeoutExpired) as cause:
+            return str(cause)
+    if done.returncode == 0:
+        return None
+    return done.stderr.decode(errors="replace").strip() or f"it ended with {done.returncode}"
+
+
+def _programs() -> Iterator[tuple[str, ...]]:
+    for program in (_bundled(), shutil.which("bwrap")):
+        if program is not None:
+            yield (program,)
 
 
 def _bundled() -> str | None:
@@ -134,20 +180,65 @@ def confine(tool: Tool, layout: Layout, command: Sequence[str]) -> Confined:
     """
     for name in ("tmp", "temp", "home"):
         (layout.folders.scratch / name).mkdir(parents=True, exist_ok=True)
+    null = _own_node(layout, Path(os.devnull)) or Path(os.devnull)
     if tool.kind == "none":
-        return _plain(layout, command)
-    privileged = "--unshare-user" not in tool.command
-    arguments = [*tool.command, *_arguments(layout, privileged=privileged), "--", *command]
-    return Confined("bubblewrap", tuple(arguments), {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}, Path("/"))
+        return Confined("none", _LAUNCHER, tuple(_plain(layout)), tuple(command), null)
+    length = len(_LAUNCHER) if tool.kind == "namespaces" else 1
+    starter, walls = tool.command[:length], tool.command[length:]
+    if tool.kind == "bubblewrap":
+        starter = (_own_program(layout, starter[0]),)
+    return Confined(tool.kind, starter, (*walls, *_arguments(layout)), tuple(command), null)
 
 
-def _arguments(layout: Layout, *, privileged: bool) -> Iterator[str]:
-    yield from ("--cap-drop", "ALL", "--hostname", "kaggle")
-    if privileged and os.geteuid() != 0:
-        yield from ("--setenv", "LOGNAME", "root")
+def seen_runtime(tool: Tool, layout: Layout) -> str:
+    """Return where the program sees the runtime folder."""
+    return str(layout.folders.runtime) if tool.kind == "none" else RUNTIME
+
+
+def _own_program(layout: Layout, program: str) -> str:
+    """Return a program that may be seen from inside, where its first process runs it: a copy, if its owner is who runs the notebook.
+
+    As the owner of the file, a notebook could change its mode through `/proc/1/exe`.
+    """
+    if os.stat(program).st_uid != os.geteuid():
+        return program
+    copy = layout.folders.scratch / "bwrap"
+    shutil.copyfile(program, copy)
+    copy.chmod(0o500)
+    return str(copy)
+
+
+def _own_node(layout: Layout, node: Path) -> Path | None:
+    """Return a device node of the run's own that leads to the same device, or `None` where only the host's can be had.
+
+    Root owns the host's nodes, and an owner may change their modes, for everybody, also from inside.
+    """
+    if os.geteuid() != 0:
+        return None
+    own = layout.folders.scratch / "devices" / str(node).strip("/").replace("/", "-")
+    own.parent.mkdir(exist_ok=True)
+    try:
+        found = node.stat()
+        if not stat.S_ISCHR(found.st_mode):
+            return None
+        if not own.exists():
+            os.mknod(own, stat.S_IFCHR | 0o600, found.st_rdev)
+            own.chmod(stat.S_IMODE(found.st_mode))
+        if node.name == "null":
+            own.open("rb").close()  # a file system may know no devices
+    except OSError:
+        own.unlink(missing_ok=True)
+        return None
+    return own
+
+
+def _arguments(layout: Layout) -> Iterator[str]:
+    memory = str(int(min(layout.limits.memory_bytes, machine_memory()) * _SHARE_OF_MEMORY))
+    yield from ("--hostname", "kaggle", "--size", memory, "--tmpfs", "/")
     if not layout.internet:
         yield "--unshare-net"
     yield from _system(layout)
+    yield from _kernel(layout, memory)
     folders = layout.folders
     for source, target in (
         (folders.working, WORKING),
@@ -167,8 +258,13 @@ def _arguments(layout: Layout, *, privileged: bool) -> Iterator[str]:
         yield from ("--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target)
     for link in layout.links:
         yield from ("--symlink", link.to, link.target)
-    yield from ("--remount-ro", INPUT, "--chdir", WORKING, "--clearenv")
-    for name, value in _variables(layout).items():
+    yield from ("--remount-ro", INPUT, "--chdir", WORKING)
+    yield from _environment(_variables(layout))
+
+
+def _environment(variables: dict[str, str]) -> Iterator[str]:
+    yield "--clearenv"
+    for name, value in variables.items():
         yield from ("--setenv", name, value)
 
 
@@ -190,7 +286,36 @@ def _system(layout: Layout) -> Iterator[str]:
         yield from ("--ro-bind", str(written), f"/etc/{name}")
     if layout.internet:
         yield from ("--ro-bind-try", str(Path("/etc/resolv.conf").resolve()), "/etc/resolv.conf")
-    yield from ("--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys/devices/system", "/sys/devices/system")
+
+
+def _kernel(layout: Layout, memory: str) -> Iterator[str]:
+    """Yield what shows the kernel: `/proc`, `/dev` and the processors; only processes of the sandbox, and nothing that may be set."""
+    yield from ("--proc", "/proc")
+    yield from _covers(layout, Path("/proc"))
+    yield from ("--dev", "/dev")
+    for node in (*(Path("/dev") / name for name in _NODES), *layout.devices):
+        own = _own_node(layout, node)
+        if own is not None or node in layout.devices:
+            yield from ("--dev-bind", str(own or node), str(node))
+    yield from ("--remount-ro", "/dev", "--perms", "1777", "--size", memory, "--tmpfs", "/dev/shm")  # noqa: S108
+    yield from ("--ro-bind-try", "/sys/devices/system", "/sys/devices/system")
+
+
+def _covers(layout: Layout, proc: Path) -> Iterator[str]:
+    """Yield what stands over entries of `/proc` that are the machine's: read-only, or empty where not everybody may read them.
+
+    Root owns them, and what an owner may write needs no capability, for instance `/proc/sys/kernel/core_pattern`.
+    """
+    empty = layout.folders.scratch / "empty"
+    empty.touch()
+    with os.scandir(proc) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.isdecimal() or entry.name in _OF_PROCESSES or entry.is_symlink():
+                continue
+            mode = entry.stat(follow_symlinks=False).st_mode
+            hidden = stat.S_ISREG(mode) and (not mode & stat.S_IROTH or entry.name in _UNTOLD)
+            if hidden or stat.S_ISDIR(mode) or mode & 0o222:
+                yield from ("--ro-bind", str(empty) if hidden else entry.path, entry.path)
 
 
 _USERS = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
@@ -203,8 +328,8 @@ def _variables(layout: Layout) -> dict[str, str]:
     return variables
 
 
-def _plain(layout: Layout, command: Sequence[str]) -> Confined:
-    """Return the command as a plain process: `../input` and the environment variables are true, absolute Kaggle paths are not.
+def _plain(layout: Layout) -> Iterator[str]:
+    """Yield the options of a plain process: `../input` and the environment variables are true, absolute Kaggle paths are not.
 
     The data's links stand in the scratch folder; one link beside the working folder leads there, if that place is free.
     """
@@ -227,9 +352,15 @@ def _plain(layout: Layout, command: Sequence[str]) -> Confined:
         "TMPDIR": str(folders.scratch / "tmp"),
         "PYTHONUSERBASE": str(folders.scratch / "home" / ".local"),
         "KAGGLE_WORKING_DIR": str(folders.working),
-        "PYTHONPATH": ":".join(modules),
+        "PYTHONPATH": ":".join([*modules, *_own_folders(layout)]),
     }
-    return Confined("none", tuple(command), variables, folders.working)
+    yield from ("--die-with-parent", "--chdir", str(folders.working))
+    yield from _environment(variables)
+
+
+def _own_folders(layout: Layout) -> list[str]:
+    """Return the folders of the layout's own that Python looks into: without a sandbox, host folders."""
+    return [path for path in layout.variables.get("PYTHONPATH", "").split(":") if path not in ("", MODULES)]
 
 
 def plain_input(layout: Layout) -> Path:

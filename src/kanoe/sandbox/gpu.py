@@ -15,12 +15,13 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import UnavailableError
+from kanoe.sandbox.layout import Layout
 
 GpuKind = Literal["nvidia", "wsl", "amd"]
 
@@ -155,6 +156,18 @@ def gpu_missing(found: GpuSearch) -> Diagnostic:
     looked = "`/dev/nvidia0` (NVIDIA), `/dev/dxg` (WSL2), `/dev/kfd` (AMD)"
     hint = "Run it without `--gpu`, on the CPU; or on a machine with a GPU and its driver. `kanoe doctor` tells what is there"
     return error("gpu-missing", f"`--gpu`: this machine shows no GPU; looked for {looked}", place="--gpu", hint=hint)
+
+
+def with_gpu(layout: Layout, gpu: Gpu) -> Layout:
+    """Return a layout whose program can use the GPU."""
+    variables = {**layout.variables, **gpu.variables}
+    for name, folders in (("LD_LIBRARY_PATH", ()), ("PATH", gpu.programs)):
+        parts = [given.get(name, "") for given in (gpu.variables, layout.variables)]
+        joined = ":".join(dict.fromkeys(part for part in (*parts, *map(str, folders)) if part))
+        if joined:
+            variables[name] = joined
+    tools = tuple(dict.fromkeys((*layout.tools, *gpu.folders)))
+    return replace(layout, devices=(*layout.devices, *gpu.devices), tools=tools, variables=variables)
 
 
 def ask_driver(gpu: Gpu) -> GpuFacts:

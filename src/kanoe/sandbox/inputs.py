@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
-import shutil
 import stat
 import tempfile
 import zipfile
@@ -22,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError
-from kanoe.base.files import exclusive
+from kanoe.base.files import exclusive, mark_used, remove_tree
 from kanoe.base.hashing import hash_text
 from kanoe.ir.source import KernelMetadata
 from kanoe.sandbox.layout import INPUT, Link, Mount
@@ -357,9 +356,9 @@ def _unpack(path: Path, given: str, cache: Path) -> Path:
     target = cache / hash_text(
         "unpacked-zip", str(path), str(status.st_size), str(status.st_mtime_ns), str(status.st_ino)
     )
-    if target.is_dir():
+    if mark_used(target):
         return target
-    with exclusive(target.with_suffix(".lock")):
+    with exclusive(target.with_name(f"{target.name}.lock")):
         if target.is_dir():
             return target
         temporary = Path(tempfile.mkdtemp(dir=cache, prefix="unpacking-"))
@@ -369,7 +368,7 @@ def _unpack(path: Path, given: str, cache: Path) -> Path:
             temporary.chmod(0o755)
             temporary.rename(target)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as cause:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_tree(temporary)
             raise InputError(
                 error(
                     "input-kind",
@@ -379,7 +378,7 @@ def _unpack(path: Path, given: str, cache: Path) -> Path:
                 )
             ) from cause
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_tree(temporary)
             raise
     return target
 

@@ -7,7 +7,7 @@ current folder and the only one that is kept, `/kaggle/temp` and `/tmp` for scra
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kanoe.sandbox.limits import ResourceLimits
@@ -87,8 +87,13 @@ class Layout:
     tools: tuple[Path, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     internet: bool = False
-    limits: ResourceLimits = ResourceLimits()
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
     devices: tuple[Path, ...] = ()
+
+
+def with_limits(layout: Layout, limits: ResourceLimits) -> Layout:
+    """Return a layout whose program gets these limits, and is told how many threads to start; variables that are set stay."""
+    return replace(layout, limits=limits, variables={**limits.variables(), **layout.variables})
 
 
 def kaggle_variables(programs: Sequence[str], extra: Mapping[str, str]) -> dict[str, str]:

@@ -8,16 +8,23 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kanoe.base.diagnostics import Diagnostic, error, info
+from kanoe.base.errors import InputError
+from kanoe.base.sizes import show_size
+
 _MEBIBYTE = 1 << 20
 _GIBIBYTE = 1 << 30
 # What is reserved and never touched counts for RLIMIT_DATA too: malloc's arenas, the stacks of threads.
-_SLACK = 512 * _MEBIBYTE
+_SLACK = _GIBIBYTE
 _SHARE_OF_MACHINE = 0.9
+# Less than a kernel itself takes.
+_LEAST_MEMORY = 64 * _MEBIBYTE
 # What BLAS, OpenMP, numexpr and the like ask to learn how many threads to start.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -77,7 +84,7 @@ class ResourceLimits:
             offset: which of the CPUs to begin with, so that several programs of few CPUs do not sit on the same ones;
                 `None`: any.
         """
-        for number, value in self._kernel_limits():
+        for number, value in self._kernel_limits(counts_alone=_counts_alone(pid)):
             with contextlib.suppress(PermissionError, ProcessLookupError, ValueError):
                 _, hard = resource.prlimit(pid, number)
                 bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -86,18 +93,69 @@ class ResourceLimits:
             with contextlib.suppress(PermissionError, ProcessLookupError, OSError):
                 os.sched_setaffinity(pid, allowed_cpus(self.cpus, offset))
 
-    def _kernel_limits(self) -> list[tuple[int, int]]:
+    def _kernel_limits(self, *, counts_alone: bool) -> list[tuple[int, int]]:
         found = [
             (resource.RLIMIT_DATA, self.memory_bytes + _SLACK),
             (resource.RLIMIT_NOFILE, self.open_files),
             (resource.RLIMIT_CORE, 0),
         ]
-        # Everywhere but in a user namespace of its own (Linux 5.14) it counts all processes of the user, which are not ours.
-        return [*found, (resource.RLIMIT_FSIZE, self.disk)] if self.disk is not None else found
+        if self.disk is not None:
+            found.append((resource.RLIMIT_FSIZE, self.disk))
+        if counts_alone:
+            found.append((resource.RLIMIT_NPROC, self.processes))
+        return found
+
+
+def _counts_alone(pid: int) -> bool:
+    """Whether the kernel counts the processes of this one's user apart from all others of that user: in a user namespace of its own.
+
+    So it is since Linux 5.14; before, and elsewhere, RLIMIT_NPROC counts what the user runs besides.
+    """
+    try:
+        own, other = Path("/proc/self/ns/user").stat(), Path(f"/proc/{pid}/ns/user").stat()
+    except OSError:
+        return False
+    version = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+    return own.st_ino != other.st_ino and version >= (5, 14)
 
 
 KAGGLE_LIMITS = ResourceLimits(memory=30 * _GIBIBYTE, cpus=4, disk=20 * _GIBIBYTE)
 KAGGLE_SECONDS = 12 * 3600.0
+
+
+def chosen_limits(
+    memory: int | None = None, cpus: int | None = None, disk: int | None = None, *, kaggle: bool = False
+) -> ResourceLimits:
+    """Return the limits that a user asks for: what is given, else Kaggle's where those are wanted, else the machine's.
+
+    Raises:
+        InputError: `option-value`: a number is not positive, or too small to run anything.
+    """
+    for option, value, least in (("--memory", memory, _LEAST_MEMORY), ("--cpus", cpus, 1), ("--disk", disk, 1)):
+        if value is not None and value < least:
+            text = f"`{option}` is {value}, and must be at least {least if least == 1 else show_size(least)}"
+            raise InputError(error("option-value", text, place=option, hint="Give more, or leave it out"))
+    base = KAGGLE_LIMITS if kaggle else ResourceLimits()
+    return ResourceLimits(
+        memory=base.memory if memory is None else memory,
+        cpus=base.cpus if cpus is None else cpus,
+        disk=base.disk if disk is None else disk,
+    )
+
+
+def lower_limits(limits: ResourceLimits) -> tuple[Diagnostic, ...]:
+    """Return a remark for each limit that is more than the machine has."""
+    found = []
+    if limits.cpus is not None and limits.cpus > (count := len(allowed_cpus(limits.cpus))):
+        text = f"the run gets {count} CPU{'s' * (count > 1)}, all that this machine gives it, and not {limits.cpus}"
+        found.append(info("limit-lower", text, place="--cpus"))
+    if limits.memory is not None and limits.memory > limits.memory_bytes:
+        text = (
+            f"the run gets {show_size(limits.memory_bytes)} of memory, nine tenths of this machine's, "
+            f"and not {show_size(limits.memory)}"
+        )
+        found.append(info("limit-lower", text, place="--memory"))
+    return tuple(found)
 
 
 def allowed_cpus(count: int, offset: int | None = None) -> Sequence[int]:

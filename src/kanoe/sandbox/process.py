@@ -1,22 +1,25 @@
-"""A running program inside the walls: signals, memory and its end, seen from the host."""
+"""A running program inside the walls: its start, signals, use of the machine and its end, seen from the host."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from kanoe.sandbox.confine import Confined, SandboxKind
+from kanoe.sandbox.confine import Confined
+from kanoe.sandbox.seccomp import deny_list
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
+# Where the dynamic loader finds the libraries of what builds the walls; the program inside gets its own variables.
+_LOADER_VARIABLES = ("PATH", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,62 +35,106 @@ class SandboxProcess:
 
     Args:
         confined: from `confine`.
-        output: where its stdout and stderr go: an open file.
+        output: where its stdout and stderr go: an open file; `None`: to those of this process.
+        prepare: called with the host's number of a process inside whose limits, CPUs and control group the program will inherit,
+            before the program starts. A process that is gone meanwhile is no error; anything else ends it.
+        stdin: where it reads: an open file or descriptor; `None`: that of this process; `subprocess.DEVNULL`: nothing.
 
     Raises:
         OSError: the program could not be started.
     """
 
-    def __init__(self, confined: Confined, output: IO[bytes]) -> None:
-        command = list(confined.command)
-        read_end, write_end = os.pipe()
-        if confined.kind == "bubblewrap":
-            command[1:1] = ["--info-fd", str(write_end)]
-        try:
+    def __init__(
+        self,
+        confined: Confined,
+        output: IO[bytes] | None,
+        prepare: Callable[[int], None] | None = None,
+        *,
+        stdin: IO[bytes] | int | None = subprocess.DEVNULL,
+    ) -> None:
+        self._kind = confined.kind
+        self._first: int | None = None
+        with contextlib.ExitStack() as ours:
+            self._start(confined, output, stdin, ours, prepare)
+
+    def _start(
+        self,
+        confined: Confined,
+        output: IO[bytes] | None,
+        stdin: IO[bytes] | int | None,
+        ours: contextlib.ExitStack,
+        prepare: Callable[[int], None] | None,
+    ) -> None:
+        """Start what builds the walls, tell it all through descriptors, and let it start the program when `prepare` is done."""
+        if stdin == subprocess.DEVNULL:
+            stdin = ours.enter_context(confined.null.open("rb"))
+        with contextlib.ExitStack() as theirs:
+            told, tell = _pipe(theirs, ours)
+            waits, release = _pipe(theirs, ours)
+            information, inform = _pipe(ours, theirs)
+            passed = [told.fileno(), waits.fileno(), inform.fileno()]
+            options = [*confined.options, "--info-fd", str(passed[2]), "--block-fd", str(passed[1])]
+            filter_program = deny_list() if confined.kind != "none" else None
+            if filter_program is not None:
+                filtered, filters = _pipe(theirs, ours)
+                _write_all(filters, filter_program)
+                passed.append(filtered.fileno())
+                options += ["--seccomp", str(filtered.fileno())]
             self._process = subprocess.Popen(
-                command,
-                env=confined.variables,
-                cwd=confined.folder,
-                stdin=subprocess.DEVNULL,
+                [*confined.starter, "--args", str(passed[0]), "--", *confined.command],
+                env={name: os.environ[name] for name in _LOADER_VARIABLES if name in os.environ},
+                stdin=stdin,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                pass_fds=(write_end,) if confined.kind == "bubblewrap" else (),
+                pass_fds=passed,
             )
+        try:
+            _write_all(tell, b"".join(os.fsencode(option) + b"\0" for option in options))
+            self._first = _first_process(information.read())
+            if prepare is not None and self._first is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    prepare(self._first)
+            _write_all(release, b"\n")
         except BaseException:
-            os.close(read_end)
+            self.kill()
             raise
-        finally:
-            os.close(write_end)
-        self._first: int | None = self._process.pid if confined.kind == "none" else None
-        self._information = read_end
-        self._kind = confined.kind
 
     def poll(self) -> int | None:
         """Return the exit status if the program has ended: negative for a signal, as `subprocess` does; else `None`."""
         status = self._process.poll()
-        # bubblewrap passes a signal of its child on as a shell does.
-        if status is not None and self._kind == "bubblewrap" and status > 128:
-            return 128 - status
-        return status
+        return status if status is None else self._status(status)
+
+    def wait(self) -> int:
+        """Wait for the end of the program and return its exit status, as `poll` does; signal handlers run meanwhile."""
+        return self._status(self._process.wait())
+
+    def _status(self, status: int) -> int:
+        # What builds the walls passes a signal of its child on as a shell does.
+        return 128 - status if self._kind != "none" and status > 128 else status
 
     def interrupt(self) -> None:
         """Send SIGINT to the program and the children that share its process group, as Ctrl-C at a terminal does."""
+        self.signal(signal.SIGINT)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the program and the children that share its process group."""
         program = self._program()
-        if program is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(os.getpgid(program), signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if program is not None:
+                os.killpg(os.getpgid(program), number)
 
     def kill(self) -> None:
         """End the program and everything it started, now."""
-        pids = self._pids()
+        pids = self.pids()
         if self._kind == "none":
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            # With its first process a process namespace ends whole.
-            os.kill(self._first if self._first is not None else self._process.pid, signal.SIGKILL)
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                # With its first process a process namespace ends whole.
+                os.kill(self._first if self._first is not None else self._process.pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -98,14 +145,18 @@ class SandboxProcess:
         while self._process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         self.kill()
-        if self._information >= 0:
-            os.close(self._information)
-            self._information = -1
+
+    def pids(self) -> list[int]:
+        """Return the host's numbers of all processes inside, the first one first; none when they have ended."""
+        found = [self._first] if self._first is not None and self._process.poll() is None else []
+        for pid in found:
+            found += _children(pid)
+        return found
 
     def usage(self) -> Usage:
         """Return what the program and everything it started use now; a process that is gone meanwhile counts for nothing."""
         memory, ticks = 0, 0
-        for pid in self._pids():
+        for pid in self.pids():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 # After the name in parentheses: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, from field 3 on.
                 numbers = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -114,52 +165,33 @@ class SandboxProcess:
         return Usage(memory, ticks / _TICKS)
 
     def _program(self) -> int | None:
-        """Return the host's pid of the program itself: below bubblewrap's first process, which only reaps."""
-        first = self._first_process()
-        if first is None or self._kind == "none":
-            return first
-        children = _children(first)
+        """Return the host's number of the program itself: below the first process inside, which only reaps."""
+        if self._first is None or self._kind == "none":
+            return self._first
+        children = _children(self._first)
         return children[0] if children else None
 
-    def _first_process(self) -> int | None:
-        if self._first is None and select.select([self._information], [], [], 0)[0]:
-            with contextlib.suppress(ValueError, KeyError):
-                self._first = int(json.loads(os.read(self._information, 4096))["child-pid"])
-        return self._first
 
-    def _pids(self) -> list[int]:
-        """Return the host's pids of all processes inside."""
-        first = self._first_process()
-        found = [first] if first is not None else []
-        for pid in found:
-            found += _children(pid)
-        return found
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[IO[bytes], IO[bytes]]:
+    """Return the ends of a pipe, each closed with its stack."""
+    read_end, write_end = os.pipe()
+    return reader.enter_context(open(read_end, "rb", 0)), writer.enter_context(open(write_end, "wb", 0))
 
 
-def signal_program(started: int, kind: SandboxKind, number: int) -> None:
-    """Send a signal to a confined program and the children in its process group, not to the walls around it.
-
-    Args:
-        started: the pid of what was started, the leader of its own session.
-        kind: of what it was started with.
-        number: the signal.
-    """
-    program = started
-    if kind == "bubblewrap":
-        below = [grandchild for child in _children(started) for grandchild in _children(child)]
-        program = below[0] if below else started
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        group = os.getpgid(program)
-        if kind == "none" or group != started:
-            os.killpg(group, number)
-        else:
-            os.kill(program, number)
+def _write_all(end: IO[bytes], data: bytes) -> None:
+    """Write it all and close the end; a reader that is gone has said why on its own streams."""
+    view = memoryview(data)
+    with contextlib.suppress(BrokenPipeError), end:
+        while view:
+            view = view[end.write(view) :]
 
 
-def end_group(started: int) -> None:
-    """End what a program that has ended left in its process group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(started, signal.SIGKILL)
+def _first_process(said: bytes) -> int | None:
+    """Return the host's number of the first process inside; `None` when what builds the walls ended before it made one."""
+    try:
+        return int(json.loads(said)["child-pid"])
+    except (ValueError, KeyError):
+        return None
 
 
 def _children(pid: int) -> list[int]:

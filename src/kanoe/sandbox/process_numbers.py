@@ -45,19 +45,47 @@ def read_numbers(pids: Iterable[int]) -> Numbers:
     return Numbers(resident, ticks / _TICKS, tasks, processes)
 
 
-def private_memory(pids: Iterable[int]) -> int:
-    """Return the bytes that processes hold and that no file on disk holds, swapped out or not; what several share counts for each."""
-    return sum(_sum_fields(f"/proc/{pid}/status", (b"RssAnon:", b"RssShmem:", b"VmSwap:")) for pid in pids)
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Bytes that processes hold and that no file on disk holds: their own (swapped out or not), and shared memory."""
+
+    own: int = 0
+    shared: int = 0
 
 
-def proportional_memory(pids: Iterable[int]) -> int:
-    """Return the same with every shared page counted once; about 10 ms for each gigabyte."""
-    return sum(_sum_fields(f"/proc/{pid}/smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:", b"SwapPss:")) for pid in pids)
+def upper_memory(pids: Iterable[int]) -> Held:
+    """Return what processes hold, where pages that several share count for each: an upper bound, and exact for one process."""
+    numbers = [_fields(f"/proc/{pid}/status", (b"RssAnon", b"VmSwap"), b"RssShmem") or (0, 0) for pid in pids]
+    return Held(sum(own for own, _ in numbers), sum(shared for _, shared in numbers))
+
+
+def exact_memory(pids: Iterable[int]) -> Held:
+    """Return what processes hold, every page counted once; it takes about 10 ms for each gigabyte."""
+    own, shared = 0, 0
+    for pid in pids:
+        found = _fields(f"/proc/{pid}/smaps_rollup", (b"Pss_Anon", b"SwapPss"), b"Pss_Shmem")
+        if found is None:
+            found = _fields(f"/proc/{pid}/status", (b"RssAnon", b"VmSwap"), b"RssShmem") or (0, 0)
+        own, shared = own + found[0], shared + found[1]
+    return Held(own, shared)
+
+
+def shared_files(pid: int) -> tuple[int, int]:
+    """Return the bytes that lie in the `/dev/shm` that a process sees, and its size; zeros where that is the host's own."""
+    try:
+        place = Path(f"/proc/{pid}/root/dev/shm")
+        if place.stat().st_dev == Path("/dev/shm").stat().st_dev:  # noqa: S108 - only looked at
+            return 0, 0
+        facts = os.statvfs(place)
+    except OSError:
+        return 0, 0
+    return (facts.f_blocks - facts.f_bfree) * facts.f_frsize, facts.f_blocks * facts.f_frsize
 
 
 def peak_resident(pids: Iterable[int]) -> int:
     """Return the most bytes that any one of the processes had in memory since its peak was forgotten."""
-    return max((_sum_fields(f"/proc/{pid}/status", (b"VmHWM:",)) for pid in pids), default=0)
+    found = (_fields(f"/proc/{pid}/status", (b"VmHWM",)) for pid in pids)
+    return max((numbers[0] for numbers in found if numbers is not None), default=0)
 
 
 def forget_peaks(pids: Iterable[int]) -> None:
@@ -69,15 +97,19 @@ def forget_peaks(pids: Iterable[int]) -> None:
 
 def available_memory() -> int:
     """Return the bytes that programs of this machine can still have without swapping."""
-    return _sum_fields("/proc/meminfo", (b"MemAvailable:",))
+    found = _fields("/proc/meminfo", (b"MemAvailable",))
+    return found[0] if found is not None else 0
 
 
-def _sum_fields(path: str, names: tuple[bytes, ...]) -> int:
+def _fields(path: str, names: tuple[bytes, ...], other: bytes = b"") -> tuple[int, int] | None:
+    """Return the sum of the named fields, and another one, in bytes; `None` where the file cannot be read."""
     try:
-        text = _read(path)
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(names)) * _KILOBYTE
+        lines = [line.partition(b":") for line in _read(path).splitlines()]
+        first = sum(int(value.split()[0]) for name, _, value in lines if name in names)
+        second = sum(int(value.split()[0]) for name, _, value in lines if name == other)
+    except (OSError, ValueError, IndexError):
+        return None
+    return first * _KILOBYTE, second * _KILOBYTE
 
 
 def _read(path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Runs that were: one SQLite file in WAL mode, safe for several Kanoe processes.
+"""Runs that were: one SQLite file in WAL mode, safe for several Kanoe processes, readable where nothing can be written.
 
 A record is an index, never the truth: the truth of a run is its folder (`run.json`, `events.jsonl`).
 """
@@ -6,7 +6,11 @@ A record is an index, never the truth: the truth of a run is its folder (`run.js
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sqlite3
+import tempfile
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -41,7 +45,7 @@ class RunRecord:
         name: the source's file name without its ending.
         source: the file that ran, absolute.
         directory: the run's folder.
-        state: a `RunState`, `RUNNING` until it ended.
+        state: a `RunState`, `QUEUED` or `RUNNING` until it ended.
         started: seconds since 1970.
         seconds: wall time, once it ended.
         process: the pid of the Kanoe that runs it.
@@ -74,16 +78,25 @@ class Records:
             values = [_bytes(value) if isinstance(value, str) else value for value in astuple(record)]
             connection.execute(f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({_MARKS})", values)  # noqa: S608
 
-    def end(self, run: str, state: str, seconds: float) -> None:
-        """Remember how a run ended."""
+    def end(self, run: str, state: str, seconds: float | None) -> None:
+        """Remember how a run ended, or with no seconds that it left the queue."""
         with self._open() as connection:
-            connection.execute("UPDATE runs SET state = ?, seconds = ? WHERE id = ?", (state, seconds, run))
+            connection.execute(
+                "UPDATE runs SET state = ?, seconds = ? WHERE id = CAST(? AS TEXT)", (state, seconds, _bytes(run))
+            )
 
-    def recent(self, limit: int) -> list[RunRecord]:
-        """Return the last runs, newest first."""
-        query = f"SELECT {_COLUMNS} FROM runs ORDER BY started DESC LIMIT ?"  # noqa: S608 - our own column names
+    def forget(self, run: str) -> None:
+        """Forget a run."""
         with self._open() as connection:
-            return [RunRecord(*row) for row in connection.execute(query, (limit,))]
+            connection.execute("DELETE FROM runs WHERE id = CAST(? AS TEXT)", (_bytes(run),))
+
+    def recent(self, limit: int | None) -> list[RunRecord]:
+        """Return the last runs (`None`: all), newest first."""
+        return self._select("ORDER BY started DESC, rowid DESC LIMIT ?", (-1 if limit is None else limit,))
+
+    def unfinished(self) -> list[RunRecord]:
+        """Return the runs that have not ended, as far as anybody said."""
+        return self._select("WHERE state IN ('QUEUED', 'RUNNING')", ())
 
     def find(self, reference: str) -> RunRecord:
         """Return the run with this id, the only one whose id starts so, or the newest for `last`.
@@ -94,11 +107,10 @@ class Records:
         if reference == "last":
             found = self.recent(1)
         else:
-            query = (
-                f"SELECT {_COLUMNS} FROM runs WHERE substr(id, 1, ?) = CAST(? AS TEXT) ORDER BY started DESC LIMIT 20"  # noqa: S608
+            found = self._select(
+                "WHERE substr(id, 1, ?) = CAST(? AS TEXT) ORDER BY started DESC, rowid DESC LIMIT 20",
+                (len(reference), _bytes(reference)),
             )
-            with self._open() as connection:
-                found = [RunRecord(*row) for row in connection.execute(query, (len(reference), _bytes(reference)))]
             found = [record for record in found if record.id == reference] or found
         if len(found) == 1:
             return found[0]
@@ -115,12 +127,52 @@ class Records:
             error("run-unknown", f"several runs start with `{reference}`: {names}", hint="Give more of the name")
         )
 
+    def _select(self, rest: str, values: tuple[object, ...]) -> list[RunRecord]:
+        """Return the records of a query; none where no run was recorded yet. Nothing is written that need not be."""
+        query = f"SELECT {_COLUMNS} FROM runs {rest}"  # noqa: S608 - our own column names
+        try:
+            self._path.stat()
+        except FileNotFoundError:
+            return []
+        except OSError as cause:
+            raise self._unusable(str(cause)) from cause
+        with contextlib.suppress(sqlite3.Error), self._reading(self._path) as connection:
+            return [RunRecord(*row) for row in connection.execute(query, values)]
+        if os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK):
+            with self._open() as connection:
+                return [RunRecord(*row) for row in connection.execute(query, values)]
+        # SQLite reads a file in WAL mode only where it may write beside it: it is read from a copy.
+        try:
+            with tempfile.TemporaryDirectory(prefix="kanoe-") as folder:
+                for name in (self._path.name, f"{self._path.name}-wal"):
+                    with contextlib.suppress(FileNotFoundError):
+                        shutil.copyfile(self._path.with_name(name), Path(folder, name))
+                with Records(Path(folder, self._path.name))._open() as connection:
+                    return [RunRecord(*row) for row in connection.execute(query, values)]
+        except OSError as cause:
+            raise self._unusable(str(cause)) from cause
+
+    @contextlib.contextmanager
+    def _reading(self, path: Path) -> Iterator[sqlite3.Connection]:
+        """Open a file of this version for reading.
+
+        Raises:
+            sqlite3.Error: it cannot be read so, or is of another version.
+        """
+        address = f"file:{urllib.parse.quote_from_bytes(os.fsencode(path))}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, timeout=30, isolation_level=None, uri=True)) as connection:
+            connection.text_factory = _text
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != len(_MIGRATIONS):
+                raise sqlite3.DatabaseError(f"version {version}")
+            yield connection
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
-            connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+            connection.text_factory = _text
         except (OSError, sqlite3.Error) as cause:
             raise self._unusable(str(cause)) from cause
         try:
@@ -157,6 +209,10 @@ class Records:
                 hint="Set `KANOE_HOME` to a folder that you can write, or move the file away",
             )
         )
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _bytes(text: str) -> bytes:

@@ -6,9 +6,8 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from kanoe.base.diagnostics import Diagnostic, Severity, cell_place, info, warning
+from kanoe.base.diagnostics import Diagnostic, cell_place, info, warning
 from kanoe.base.errors import ExitCode, KanoeError
 from kanoe.base.stop import Stop
 from kanoe.engine.events import Event, Noted
@@ -19,8 +18,10 @@ from kanoe.front.read import read_source
 from kanoe.ir.code import CellCode, parse_cell
 from kanoe.ir.source import Source
 from kanoe.store.home import Store, open_store
+from kanoe.verbs.checkup import Checkup, Finding
 from kanoe.verbs.environment import EnvironmentOptions, Locked, Watch, ignore, lock_source
 from kanoe.verbs.sandbox import attach_data
+from kanoe.verbs.secrets import missing_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,60 +35,6 @@ class DoctorOptions(EnvironmentOptions):
 
     inputs: Sequence[str] = ()
     internet: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Args:
-        name: `cells`, `environment`, `data`, `side data`, `programs`, `secrets`, `GPU`, `internet`.
-        text: what there is, in one line.
-        diagnostics: what is wrong with it or worth knowing.
-    """
-
-    name: str
-    text: str
-    diagnostics: tuple[Diagnostic, ...] = ()
-
-    @property
-    def state(self) -> str:
-        """`ok`, or the strongest severity of its diagnostics that is more than a remark."""
-        severities = {diagnostic.severity for diagnostic in self.diagnostics}
-        if Severity.ERROR in severities:
-            return "error"
-        return "warning" if Severity.WARNING in severities else "ok"
-
-
-@dataclass(frozen=True, slots=True)
-class Checkup:
-    """What `kanoe doctor` found.
-
-    Args:
-        source: the file.
-        findings: in the order in which a run would meet them.
-        exit_code: 0, or what a run would end with before it starts.
-    """
-
-    source: Path
-    findings: tuple[Finding, ...]
-    exit_code: ExitCode = ExitCode.SUCCEEDED
-
-    @property
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Everything that is wrong or worth knowing."""
-        return tuple(diagnostic for finding in self.findings for diagnostic in finding.diagnostics)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "source": str(self.source),
-            "exit_code": int(self.exit_code),
-            "findings": [
-                {"name": finding.name, "state": finding.state, "text": finding.text} for finding in self.findings
-            ],
-            "diagnostics": [diagnostic.as_dict() for diagnostic in self.diagnostics],
-        }
 
 
 @dataclass
@@ -207,7 +154,7 @@ def _check_surroundings(source: Source, cells: Sequence[CellCode], *, internet: 
     expected = find_expectations(cells)
     name = source.path.name
     return [
-        Finding("secrets", _listed(expected, "secret"), tuple(_secrets(expected, name))),
+        Finding("secrets", _listed(expected, "secret"), tuple(missing_of(expected, source))),
         Finding("GPU", _listed(expected, "gpu"), tuple(_gpu(source, expected, name))),
         Finding(
             "internet", _listed(expected, "internet"), () if internet else tuple(_internet(source, expected, name))
@@ -217,13 +164,6 @@ def _check_surroundings(source: Source, cells: Sequence[CellCode], *, internet: 
 
 def _listed(expected: Iterable[Expectation], kind: str) -> str:
     return ", ".join(one.what for one in expected if one.kind == kind) or "not used"
-
-
-def _secrets(expected: Iterable[Expectation], name: str) -> Iterable[Diagnostic]:
-    for one in expected:
-        if one.kind == "secret":
-            message = f"it asks Kaggle for the secret `{one.what}`, which a run here does not have"
-            yield warning("secret-missing", message, place=cell_place(name, one.cell, one.line))
 
 
 def _gpu(source: Source, expected: Iterable[Expectation], name: str) -> Iterable[Diagnostic]:

@@ -98,6 +98,7 @@ def diff_environments(
         Change("Python", first.python, second.python),
         Change("day", first.as_of, second.as_of),
         Change("platform", first.platform, second.platform),
+        Change("builds", first.accelerator, second.accelerator),
     ]
     held, holds = (_versions(lock) for lock in (first, second))
     names = sorted(held.keys() | holds.keys())

@@ -13,6 +13,7 @@ from kanoe.base.errors import InputError
 from kanoe.base.files import replace_file
 from kanoe.base.stop import Stop
 from kanoe.engine.events import Event, Noted, StageChanged
+from kanoe.environments.accelerator import choose_builds
 from kanoe.environments.as_of import clamp_day
 from kanoe.environments.build import Environment, environment_for
 from kanoe.environments.choices import recall_choice
@@ -47,12 +48,14 @@ class EnvironmentOptions:
         python: a version, a specifier or a path.
         with_packages: distributions to add, PEP 508.
         lock: the lock to use; `None`: one that stands beside the source, else a resolution.
+        gpu: whether a GPU is used: builds for it are taken where there are two, else those for a processor.
     """
 
     as_of: str | None = None
     python: str | None = None
     with_packages: Sequence[str] = ()
     lock: Path | None = None
+    gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ def build(source: Source, locked: Locked, store: Store, tell: Watch, stop: Stop)
         "python": locked.interpreter.version,
         "distributions": count,
         "as_of": locked.lock.as_of,
+        "accelerator": locked.lock.accelerator,
         "evidence": list(locked.needs.evidence),
         "lock": str(locked.file) if locked.file else None,
     }
@@ -186,11 +190,15 @@ def lock_source(
         CancelledError: `stop` was requested.
     """
     needs = find_needs(source, extra=options.with_packages, python=options.python, as_of=options.as_of)
+    file = None if anew else find_lock(source.folder, source.name, options.lock)
+    lock = read_lock(file) if file is not None else None
+    # What a lock holds decides how the declarations are read: it is used as it is.
+    if lock is None or lock.accelerator is not None:
+        needs = choose_builds(needs, gpu=options.gpu if lock is None else lock.accelerator == "cuda")
     for diagnostic in needs.diagnostics:
         tell(Noted(diagnostic=diagnostic))
-    file = None if anew else find_lock(source.folder, source.name, options.lock)
-    if file is not None:
-        return _lock_of_file(file, source, needs, options, store, stop)
+    if file is not None and lock is not None:
+        return _lock_of_file(file, lock, source, needs, options, store, stop)
     locked = lock_needs(source, recall_choice(source, needs, store.locks), store, tell, stop, anew=anew)
     return replace(locked, asked=needs)
 
@@ -204,8 +212,9 @@ def tell_notes(locked: Locked, tell: Watch) -> None:
 def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: Stop, *, anew: bool = False) -> Locked:
     """Return the lock of what a source needs, remembered or resolved now; arguments and errors as for `lock_source`."""
     asked = needs
+    needs = choose_builds(needs, gpu=needs.gpu)
     interpreter, remark = _choose_python(needs, _memory(store), stop)
-    told = len(needs.diagnostics)
+    told = len(asked.diagnostics)
     if needs.as_of_inferred and needs.as_of is not None:
         needs = replace(needs, as_of=clamp_day(needs.as_of, interpreter.minor))
     needs = with_models(needs, find_side_data([parse_cell(cell.source) for cell in source.notebook.code_cells]))
@@ -234,13 +243,14 @@ def _choose_python(needs: Needs, memory: Path, stop: Stop) -> tuple[Interpreter,
 
 
 def _lock_of_file(
-    file: Path, source: Source, needs: Needs, options: EnvironmentOptions, store: Store, stop: Stop
+    file: Path, lock: Lock, source: Source, needs: Needs, options: EnvironmentOptions, store: Store, stop: Stop
 ) -> Locked:
     """Return a lock that stands in a file, if it fits."""
-    lock = read_lock(file)
     wanted, why = (options.python, "--python") if options.python else (lock.python, file.name)
     interpreter = choose_interpreter(wanted, why, memory=_memory(store), stop=stop)
-    wrong = check(lock, needs, interpreter, place=file.name, source=source.path.name, options=_options_text(options))
+    # One that is named is used as it is, whatever its builds.
+    fitting = replace(needs, gpu=options.gpu and options.lock is None)
+    wrong = check(lock, fitting, interpreter, place=file.name, source=source.path.name, options=_options_text(options))
     if any(diagnostic.severity is Severity.ERROR for diagnostic in wrong):
         raise InputError(*wrong)
     return Locked(needs, needs, interpreter, lock, file, remarks(lock))
@@ -307,6 +317,7 @@ class ShownEnvironment:
             "as_of_why": self.locked.needs.as_of_why,
             "evidence": list(self.locked.needs.evidence),
             "platform": lock.platform,
+            "accelerator": lock.accelerator,
             "lock": str(self.locked.file) if self.locked.file else None,
             "requirements": [{"requirement": str(entry), "why": list(entry.why)} for entry in lock.requirements],
             "distributions": [
@@ -393,6 +404,7 @@ def _options_text(options: EnvironmentOptions) -> str:
     """Return the options as they stand on a command line."""
     words = [f" --as-of {options.as_of}"] if options.as_of else []
     words += [f" --python {options.python}"] if options.python else []
+    words += [" --gpu"] if options.gpu else []
     return "".join([*words, *(f" --with '{text}'" for text in options.with_packages)])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kanoe.back.worker_zip import worker_zip
-from kanoe.base.files import replace_file
+from kanoe.base.files import remove_tree, replace_file
 from kanoe.base.hashing import hash_text
 from kanoe.base.processes import check_stop
 from kanoe.base.stop import Stop
@@ -24,8 +23,7 @@ from kanoe.environments.lock import Lock
 from kanoe.environments.tables import read_names
 from kanoe.ir.code import parse_cell
 from kanoe.ir.source import Source
-from kanoe.sandbox.confine import confine
-from kanoe.sandbox.layout import RUNTIME
+from kanoe.sandbox.confine import confine, seen_runtime
 from kanoe.sandbox.process import SandboxProcess
 from kanoe.store.home import Store
 from kanoe.verbs.environment import Ready, Watch
@@ -116,7 +114,7 @@ def _try(
         ) as place,
     ):
         runtime = place.layout.folders.runtime
-        seen_at = RUNTIME if place.tool.kind == "bubblewrap" else str(runtime)
+        seen_at = seen_runtime(place.tool, place.layout)
         configuration = {
             "imports": list(statements),
             "answers": f"{seen_at}/answers",
@@ -144,7 +142,7 @@ def _scratch(store: Store) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def _wait(process: SandboxProcess, stop: Stop) -> None:

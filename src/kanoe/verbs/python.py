@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from kanoe.front.read import read_source
 from kanoe.ir.notebook import Cell, Notebook
 from kanoe.ir.source import Source
 from kanoe.sandbox.confine import Confined, confine
-from kanoe.sandbox.process import end_group, signal_program
+from kanoe.sandbox.process import SandboxProcess
 from kanoe.store.home import open_store
 from kanoe.verbs.environment import EnvironmentOptions, Watch, ignore, ready_environment
 from kanoe.verbs.sandbox import attach_data, laid_out
@@ -79,20 +78,18 @@ def _wait(confined: Confined) -> int:
 
     It has a session of its own, so that it cannot type into the user's terminal, which therefore sends Ctrl-C to this process alone.
     """
-    with subprocess.Popen(
-        confined.command, env=confined.variables, cwd=confined.folder, start_new_session=True
-    ) as process:
+    process = SandboxProcess(confined, None, stdin=None)
 
-        def pass_on(number: int, _frame: FrameType | None) -> None:
-            signal_program(process.pid, confined.kind, number)
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        process.signal(number)
 
-        earlier = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            return process.wait()
-        finally:
-            for number, handler in earlier.items():
-                signal.signal(number, handler)
-            end_group(process.pid)
+    earlier = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return process.wait()
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        process.kill()
 
 
 def _source_of(arguments: Sequence[str], folder: Path) -> Source:

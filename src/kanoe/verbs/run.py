@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,15 +12,17 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from kanoe import __version__
-from kanoe.back.failures import Circumstances, explain_failure
+from kanoe.back.failures import Circumstances, explain_failure, explain_limit_near
+from kanoe.back.masking import Mask, masked
 from kanoe.back.run_folder import RunFolder, Watch, make_directory, new_run_id
 from kanoe.back.sessions import SessionPlan, SessionRunner
 from kanoe.back.worker_zip import worker_zip
 from kanoe.base.diagnostics import Diagnostic, cell_place, error, info
 from kanoe.base.errors import CancelledError, ExitCode, InputError, KanoeError, UnavailableError
+from kanoe.base.secrets import Secrets
 from kanoe.base.stop import Stop, until_stopped
 from kanoe.engine.cells import plan_cells
-from kanoe.engine.events import ProgramStarted, TaskEnded, TaskState
+from kanoe.engine.events import LimitNear, ProgramStarted, TaskEnded, TaskState
 from kanoe.engine.report import Report
 from kanoe.engine.run import Limits, run_program
 from kanoe.engine.runner import Task
@@ -29,14 +30,20 @@ from kanoe.environments.bytecode import compiling
 from kanoe.front.parameters import with_parameters
 from kanoe.front.read import read_source
 from kanoe.ir.source import Source
+from kanoe.sandbox.gpu import Gpu, with_gpu
 from kanoe.sandbox.inputs import DataSource
-from kanoe.sandbox.layout import Mount
+from kanoe.sandbox.layout import Mount, with_limits
+from kanoe.sandbox.limits import KAGGLE_SECONDS, ResourceLimits, chosen_limits, lower_limits
 from kanoe.store.contents import Contents
 from kanoe.store.home import Store, open_store
 from kanoe.store.records import Records
+from kanoe.verbs.answers import answered
 from kanoe.verbs.environment import EnvironmentOptions, Ready, ignore
+from kanoe.verbs.queue import living_run, wait_for_slot
 from kanoe.verbs.revive import Failure, Revival
-from kanoe.verbs.sandbox import Data, attach_data, laid_out
+from kanoe.verbs.sandbox import Data, attach_data, laid_out, wanted_gpu
+from kanoe.verbs.secrets import missing_secrets, resolve_secrets
+from kanoe.verbs.variables import check_variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,22 +150,31 @@ def run(
     source = replace(
         source, notebook=with_parameters(source.notebook, options.parameters, texts=options.texts, file_name=name)
     )
+    options = replace(options, secrets=resolve_secrets(options.secrets, store))
+    check_variables(options.variables)
+    _resources(options)
     if options.reproduce and not source.notebook.has_outputs:
         raise InputError(_nothing_to_reproduce(name))
-    folder = _open_folder(source, options, store, watch)
-    with _recorded(folder, options, stop) as outcome:
-        data = attach_data(source, options.inputs, store, folder.take)
-        with _hashing(data.sources, Contents(store.contents), folder, stop):
-            _run_attempts(source, options, store, folder, data, stop)
+    with living_run(store, new_run_id(source.name)) as life:
+        stop = life.stop(stop)
+        folder = _open_folder(life.name, source, options, store, watch)
+        with _written(folder), _recorded(folder, options, stop) as outcome:
+            wait_for_slot(life, options.jobs, folder, stop)
+            gpu = wanted_gpu(options.gpu)
+            data = attach_data(source, options.inputs, store, folder.take)
+            with _hashing(data.sources, Contents(store.contents), folder, stop):
+                _run_attempts(source, options, store, folder, data, gpu, stop)
     return outcome.report
 
 
-def _run_attempts(source: Source, options: RunOptions, store: Store, folder: RunFolder, data: Data, stop: Stop) -> None:
+def _run_attempts(
+    source: Source, options: RunOptions, store: Store, folder: RunFolder, data: Data, gpu: Gpu | None, stop: Stop
+) -> None:
     """Run the notebook in its environment, and where that is of the wrong age, in the next best."""
     revival = Revival(source, options, store, folder.take, stop, revive=options.revive)
     ready: Ready | None = until_stopped(revival.first, stop)
     while ready is not None:
-        with _session(source, options, store, folder, ready, data) as plan, compiling(ready.environment):
+        with _session(source, options, store, folder, ready, data, gpu) as plan, compiling(ready.environment):
             failure = _run_cells(source, plan, options, folder, stop, revival)
         if failure is None or stop.requested:
             break
@@ -177,14 +193,19 @@ def _nothing_to_reproduce(name: str) -> Diagnostic:
 _NOT_RECORDED = ("parameters", "texts", "secrets", "variables")
 
 
+def _secrets(options: RunOptions) -> Secrets:
+    """Return the secrets, which `run` has looked up."""
+    assert isinstance(options.secrets, Secrets)
+    return options.secrets
+
+
 class _Outcome:
     """Holds the report once the run is over."""
 
     report: Report
 
 
-def _open_folder(source: Source, options: RunOptions, store: Store, watch: Watch) -> RunFolder:
-    run_id = new_run_id(source.name)
+def _open_folder(run_id: str, source: Source, options: RunOptions, store: Store, watch: Watch) -> RunFolder:
     directory = make_directory(Path(options.output or store.runs / run_id))
     folder = RunFolder(run_id, source, directory, Records(store.records), watch)
     folder.facts |= {
@@ -192,8 +213,11 @@ def _open_folder(source: Source, options: RunOptions, store: Store, watch: Watch
         "kind": source.kind,
         "parameters": dict(options.parameters),
         "options": {key: value for key, value in asdict(options).items() if key not in _NOT_RECORDED},
+        "secrets": sorted(_secrets(options)),
+        "variables": sorted(options.variables),
     }
-    for diagnostic in source.diagnostics:
+    limits = lower_limits(_resources(options))
+    for diagnostic in (*source.diagnostics, *missing_secrets(source, _secrets(options)), *limits):
         folder.note(diagnostic)
     return folder
 
@@ -210,16 +234,8 @@ def _recorded(folder: RunFolder, options: RunOptions, stop: Stop) -> Iterator[_O
         for diagnostic in problem.diagnostics:
             folder.note(diagnostic)
         outcome.report = folder.finish(problem.exit_code, page=False)
-    except OSError as problem:
-        folder.abandon()
-        raise UnavailableError(
-            error(
-                "store-unusable",
-                f"the run's folder cannot be written: {problem.strerror or problem}",
-                place=str(folder.directory),
-                hint="Make room or give another folder: `--output DIR`; what was written before is whole",
-            )
-        ) from problem
+    except OSError:
+        raise
     except BaseException as problem:
         folder.note(error("internal", f"Kanoe failed: {type(problem).__name__}: {problem}"))
         folder.finish(ExitCode.FAILED, page=False)
@@ -230,8 +246,31 @@ def _recorded(folder: RunFolder, options: RunOptions, stop: Stop) -> Iterator[_O
 
 
 @contextlib.contextmanager
+def _written(folder: RunFolder) -> Iterator[None]:
+    """Leave a folder that cannot be written any more, also where that shows at the very end."""
+    try:
+        yield
+    except OSError as problem:
+        folder.abandon()
+        raise UnavailableError(
+            error(
+                "store-unusable",
+                f"the run's folder cannot be written: {problem.strerror or problem}",
+                place=str(folder.directory),
+                hint="Make room or give another folder: `--output DIR`; what was written before is whole",
+            )
+        ) from problem
+
+
+@contextlib.contextmanager
 def _session(
-    source: Source, options: RunOptions, store: Store, folder: RunFolder, ready: Ready, data: Data
+    source: Source,
+    options: RunOptions,
+    store: Store,
+    folder: RunFolder,
+    ready: Ready,
+    data: Data,
+    gpu: Gpu | None,
 ) -> Iterator[SessionPlan]:
     """Lay out what the notebook will see; yields how to start its kernel."""
     folder.keep_lock(ready.lock)
@@ -250,19 +289,24 @@ def _session(
         tell=folder.take,
     ) as place:
         folder.facts |= {"sandbox": place.tool.kind, "internet": place.layout.internet, "environment": ready.facts}
+        layout = with_limits(place.layout, _resources(options))
+        layout = with_gpu(layout, gpu) if gpu is not None else layout
         script = next((file.target if place.tool.kind != "none" else str(file.source) for file in files), None)
         try:
-            yield SessionPlan(place.tool, place.layout, ready.environment.python, worker, script)
+            plan = SessionPlan(place.tool, layout, ready.environment.python, worker, script)
+            with answered(plan, source, _secrets(options), options.variables) as asked:
+                yield asked
         finally:
-            _keep_log(place.layout.folders.runtime / "kernel.log", folder)
+            _keep_log(place.layout.folders.runtime / "kernel.log", folder, _secrets(options))
 
 
-def _keep_log(log: Path, folder: RunFolder) -> None:
+def _keep_log(log: Path, folder: RunFolder, secrets: Mapping[str, str]) -> None:
     """Keep what a kernel said of a crash."""
     with contextlib.suppress(OSError):
         said = log.read_bytes()
         if b"Fatal Python error" in said or b"Traceback (most recent call last)" in said:
-            shutil.copyfile(log, folder.directory / "kernel.log")
+            text = Mask(secrets.values()).text(said.decode(errors="surrogateescape"))
+            (folder.directory / "kernel.log").write_text(text, errors="surrogateescape")
 
 
 @contextlib.contextmanager
@@ -296,22 +340,29 @@ def _hashing(sources: Sequence[DataSource], contents: Contents, folder: RunFolde
         ]
 
 
+def _resources(options: RunOptions) -> ResourceLimits:
+    return chosen_limits(options.memory, options.cpus, options.disk, kaggle=options.kaggle_limits)
+
+
 def _run_cells(
     source: Source, plan: SessionPlan, options: RunOptions, folder: RunFolder, stop: Stop, revival: Revival
 ) -> Failure | None:
     """Run the cells and explain what fails; returns what another environment may mend."""
     steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in plan_cells(source.notebook)]
     by_task = {step.task.id: step for step in steps}
-    circumstances = Circumstances(source.path.name, plan.layout.internet, plan.tool.kind != "none")
-    limits = Limits(options.timeout, options.cell_timeout, options.keep_going, revival.spent)
-    runner = SessionRunner(plan, stop)
+    circumstances = Circumstances(source.path.name, plan.layout.internet, plan.tool.kind != "none", plan.layout.limits)
+    run_seconds = KAGGLE_SECONDS if options.timeout is None and options.kaggle_limits else options.timeout
+    limits = Limits(run_seconds, options.cell_timeout, options.keep_going, revival.spent)
+    runner = masked(SessionRunner(plan, stop), _secrets(options).values())
     failure: Failure | None = None
     started = time.monotonic()
     folder.take(ProgramStarted(tasks=len(steps), sandbox=plan.tool.kind))
     try:
         for event in run_program(steps, runner, limits, stop, idle=folder.idle):
             folder.take(event)
-            if isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
+            if isinstance(event, LimitNear):
+                folder.note(explain_limit_near(by_task[event.task].task, event, circumstances))
+            elif isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
                 step = by_task[event.task]
                 if step.error_expected and not event.details.get("fatal"):
                     place = cell_place(source.path.name, step.task.cell)

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from kanoe.back.kaggle_log import kaggle_log
 from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError
 from kanoe.base.journal import read_journal
-from kanoe.base.processes import process_alive
 from kanoe.engine.events import Event, RunState, TaskMessage, event_from_dict, standing
 from kanoe.engine.report import iso_time
+from kanoe.store.alive import is_alive
 from kanoe.store.home import open_store
 from kanoe.store.records import Records, RunRecord
 
 _FETCHED = ("notebook.ipynb", "notebook.html", "log.json", "run.json", "kanoe.lock", "kernel.log", "working")
+_GOES_ON = (RunState.QUEUED, RunState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,11 @@ class Shown:
 
 
 def list_runs(limit: int = 20) -> list[Listed]:
-    """Return the last runs, newest first."""
+    """Return the last runs, newest first.
+
+    Raises:
+        UnavailableError: the store cannot be read.
+    """
     return [_listed(record) for record in _records().recent(limit)]
 
 
@@ -106,7 +111,7 @@ def read_logs(reference: str = "last", *, follow: bool = False, as_json: bool = 
         return
     shown = 0
     while True:
-        ended = _listed(_records().find(record.id)).state != RunState.RUNNING
+        ended = _listed(_records().find(record.id)).state not in _GOES_ON
         # Who follows sees every attempt as it goes; who looks back sees the one that counts.
         events = _events(path) if follow else standing(lambda: _events(path))
         for position, event in enumerate(events):
@@ -206,10 +211,12 @@ def _records() -> Records:
 
 def _listed(record: RunRecord) -> Listed:
     """Return a record's line; a run that says it goes on while its Kanoe is gone is LOST."""
-    state = record.state
-    if state == RunState.RUNNING and not process_alive(record.process):
-        state = str(RunState.LOST)
-    return Listed(record.id, state, record.started, record.seconds, record.source, record.directory)
+    if record.state in _GOES_ON and not is_alive(open_store().alive, record.id):
+        # It may have ended between the two looks.
+        record = _records().find(record.id)
+        if record.state in _GOES_ON:
+            record = replace(record, state=str(RunState.LOST))
+    return Listed(record.id, record.state, record.started, record.seconds, record.source, record.directory)
 
 
 def _events(path: Path) -> Iterator[Event]:

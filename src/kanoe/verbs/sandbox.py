@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kanoe.base.diagnostics import Diagnostic, cell_place, info, warning
+from kanoe.base.errors import UnavailableError
+from kanoe.base.files import remove_tree
+from kanoe.base.processes import owner
 from kanoe.engine.events import Event, Noted, StageChanged
 from kanoe.front.paths import PathUse, find_paths, keeps_folder
 from kanoe.ir.source import Source
 from kanoe.sandbox.confine import Tool, choose_tool, remove_plain_input
+from kanoe.sandbox.gpu import Gpu, gpu_missing, need_gpu
 from kanoe.sandbox.inputs import DataSource, Known, attach_inputs, is_provided, place_inputs
-from kanoe.sandbox.layout import INPUT, MODULES, Folders, Layout, Mount, kaggle_variables
+from kanoe.sandbox.layout import INPUT, MODULES, RUNTIME, Folders, Layout, Mount, kaggle_variables
 from kanoe.store.home import Store
+from kanoe.verbs.answers import kaggle_modules
 from kanoe.verbs.environment import Ready
+from kanoe.verbs.installs import Installs, Seen, lay_out_installs
 
 _LONGEST_SOCKET_FOLDER = 60
 
@@ -67,6 +72,18 @@ def attach_data(source: Source, inputs: Sequence[str], store: Store, tell: Calla
     return Data(sources, paths)
 
 
+def wanted_gpu(wanted: bool) -> Gpu | None:
+    """Return this machine's GPU where one is wanted.
+
+    Raises:
+        UnavailableError: `gpu-missing`: there is none that works.
+    """
+    found = need_gpu() if wanted else None
+    if found is not None and found.gpu is None:
+        raise UnavailableError(gpu_missing(found))
+    return found.gpu if found is not None else None
+
+
 @contextlib.contextmanager
 def laid_out(
     source: Source,
@@ -99,19 +116,26 @@ def laid_out(
         if not (internet and diagnostic.code == "side-data-missing"):
             tell(Noted(diagnostic=diagnostic))
     mounts, links = place_inputs(data.sources, data.paths)
-    runtime = Path(tempfile.mkdtemp(prefix="kanoe-", dir=_short_folder()))
+    # The mark in its name lets it be found when this Kanoe was killed.
+    runtime = Path(tempfile.mkdtemp(prefix=f"kanoe-{owner()}-", dir=_short_folder()))
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=store.scratch))
     if internet is None and source.metadata is not None and source.metadata.enable_internet:
         tell(Noted(diagnostic=_no_internet()))
+    installs = _installs(source, ready, store, scratch, runtime, tool, internet=bool(internet))
     layout = Layout(
         folders=Folders(working, scratch, runtime),
         inputs=mounts,
         links=links,
-        modules=(*(Mount(path, f"{MODULES}/{path.name}") for path in ready.local_modules), *files),
-        tools=(*ready.tools, *ready.beside.folders),
+        modules=(
+            *(Mount(path, f"{MODULES}/{path.name}") for path in ready.local_modules),
+            *kaggle_modules(ready.local_modules),
+            *installs.modules,
+            *files,
+        ),
+        tools=(*ready.tools, *ready.beside.folders, *installs.tools),
         variables=kaggle_variables(
-            [str(ready.programs), *map(str, ready.beside.programs)],
-            {"VIRTUAL_ENV": str(ready.environment.path), **ready.beside.variables},
+            [*installs.programs, str(ready.programs), *map(str, ready.beside.programs)],
+            {"VIRTUAL_ENV": str(ready.environment.path), **ready.beside.variables, **installs.variables},
         ),
         internet=bool(internet),
     )
@@ -120,8 +144,19 @@ def laid_out(
     finally:
         if tool.kind == "none":
             remove_plain_input(layout)
-        shutil.rmtree(runtime, ignore_errors=True)
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_tree(runtime)
+        remove_tree(scratch)
+
+
+def _installs(
+    source: Source, ready: Ready, store: Store, scratch: Path, runtime: Path, tool: Tool, *, internet: bool
+) -> Installs:
+    """Lay out what cells find that install; without a sandbox they see it where it stands."""
+    walls = tool.kind != "none"
+    home = Seen(scratch / "home", "/root" if walls else str(scratch / "home"))
+    return lay_out_installs(
+        source, ready, store, home, Seen(runtime, RUNTIME if walls else str(runtime)), internet=internet
+    )
 
 
 def _short_folder() -> str | None:

@@ -37,6 +37,7 @@ def main(configuration):
         sys.argv = [configuration["script"]]
         app.shell.user_ns["__file__"] = configuration["script"]
     _keep_streams(app.shell)
+    _install_by_magic(app.shell)
     _remember_words(configuration["words"])
     app.start()
 
@@ -55,6 +56,16 @@ def _end_with_parent():
         ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     except (OSError, AttributeError):
         pass
+
+
+def _install_by_magic(shell):
+    """Let `%conda` and its like start the programs of these names; IPython's own refuse where there is no conda."""
+
+    def magic(program):
+        return lambda line: shell.system(program + " " + line)
+
+    for program in ("conda", "mamba", "micromamba", "uv"):
+        shell.register_magic_function(magic(program), "line", program)
 
 
 def _keep_streams(shell):

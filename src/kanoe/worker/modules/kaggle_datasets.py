@@ -2,6 +2,8 @@
 
 import os
 
+from kaggle_web_client import BackendError, KaggleWebClient
+
 _KAGGLE_TPU_NAME_ENV_VAR_NAME = "TPU_NAME"
 # What stands directly below Kaggle's input folder and is no source itself, and how deep its sources lie.
 _ROOMS = {"competitions": 1, "datasets": 2, "notebooks": 2, "models": 5}
@@ -16,8 +18,6 @@ class KaggleDatasets:
     TPU = 2
 
     def __init__(self):
-        from kaggle_web_client import KaggleWebClient
-
         self.web_client = KaggleWebClient()
         self.has_tpu = os.getenv(_KAGGLE_TPU_NAME_ENV_VAR_NAME) is not None
 
@@ -27,8 +27,6 @@ class KaggleDatasets:
         Raises:
             BackendError: no such source is attached, or several are and none is named.
         """
-        from kaggle_web_client import BackendError
-
         base = _input_folder()
         sources = dict(_sources(base))
         if dataset_dir:

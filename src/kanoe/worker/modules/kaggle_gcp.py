@@ -88,7 +88,7 @@ class PublicBigqueryClient:
         )
 
 
-def has_been_monkeypatched(method):
+def has_been_monkeypatched(method):  # noqa: ARG001 - Kaggle's name
     """Return whether Kaggle has changed a client: never here."""
     return False
 

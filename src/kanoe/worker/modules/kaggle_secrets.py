@@ -4,13 +4,7 @@ import os
 import subprocess
 from enum import Enum, unique
 
-from kaggle_web_client import (
-    _KAGGLE_URL_BASE_ENV_VAR_NAME,
-    _KAGGLE_USER_SECRETS_TOKEN_ENV_VAR_NAME,
-    BackendError,
-    CredentialError,
-    KaggleWebClient,
-)
+from kaggle_web_client import BackendError, CredentialError, KaggleWebClient
 
 __all__ = ["BackendError", "CredentialError", "GcpTarget", "NotFoundError", "UserSecretsClient", "ValidationError"]
 
@@ -38,7 +32,6 @@ class GcpTarget(Enum):
         self._target = target
         self._service = service
 
-    # Two members with one number are two services to Kaggle's callers, and `unique` compares the whole value.
     @property
     def target(self):
         """Kaggle's number for the service."""
@@ -142,8 +135,6 @@ def _write_credential(credential):
 
 def _configure_gcloud(field, value):
     try:
-        subprocess.call(
-            ["gcloud", "config", "set", field, value], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        subprocess.call(["gcloud", "config", "set", field, value], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except OSError:
         pass

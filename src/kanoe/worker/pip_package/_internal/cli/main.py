@@ -1,0 +1,3 @@
+"""Where pip keeps `main` since version 20."""
+
+from pip import main  # noqa: F401
