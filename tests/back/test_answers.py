@@ -120,7 +120,10 @@ def test_many_ask_at_once(server: Answers) -> None:
 
 
 def test_a_source_that_cannot_be_read_hurts_nobody() -> None:
-    with tempfile.TemporaryDirectory(prefix="kn-") as folder, answering(Path(folder), SECRETS, lambda: str(1 // 0)) as made:
+    with (
+        tempfile.TemporaryDirectory(prefix="kn-") as folder,
+        answering(Path(folder), SECRETS, lambda: str(1 // 0)) as made,
+    ):
         assert ask(made, {"ask": "source"}) is None
         assert ask(made, {"ask": "secret", "name": "KEY"})["found"]
 

@@ -19,7 +19,7 @@ from kanoe.engine.runner import FakeRunner, Script, Task
 
 SECRETS = [
     "hush-hush-42",
-    "it's \"quoted\"",
+    'it\'s "quoted"',
     "p@ss/w&rd+1 2=3?",
     "päss wörd ✓",
     "back\\slash\ttab",

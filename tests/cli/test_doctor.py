@@ -11,6 +11,7 @@ import pytest
 from kanoe_command import kanoe, write_notebook
 
 import kanoe as library
+from kanoe.sandbox.gpu import Gpu, GpuSearch
 
 
 def checkup(path: Path, *options: object, **env: str) -> tuple[int, dict[str, Any]]:
@@ -29,7 +30,8 @@ def test_a_fine_notebook(tmp_path: Path) -> None:
     lines = done.out.splitlines()
     assert lines[0] == "n.ipynb"
     assert lines[-1] == "a run can start"
-    assert [line.split()[0] for line in lines[1:-1]] == [
+    assert all(line.startswith("✓ ") for line in lines[1:-1])
+    assert [line.split()[1] for line in lines[1:-1]] == [
         "cells", "data", "environment", "side", "programs", "secrets", "GPU", "internet"
     ]  # fmt: skip
     assert "Python 3." in done.out
@@ -94,9 +96,28 @@ def test_what_is_no_notebook(tmp_path: Path) -> None:
     assert (done.code, done.problem()["code"]) == (2, "source-missing")
 
 
-def test_without_a_notebook_it_says_what_to_give() -> None:
-    done = kanoe("doctor", "--json")
+@pytest.mark.parametrize("option", [("--input", "data.zip"), ("--python", "3.8"), ("--internet",), ("--with", "attrs")])
+def test_options_of_a_notebook_need_one(option: tuple[str, ...]) -> None:
+    done = kanoe("doctor", *option, "--json")
     assert (done.code, done.problem()["code"]) == (2, "usage")
+
+
+@pytest.mark.parametrize(
+    ("there", "code", "severity"),
+    [(True, "gpu-off", "info"), (False, "gpu-missing", "warning")],
+    ids=["with", "without"],
+)
+def test_a_notebook_that_wants_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, code: str, severity: str
+) -> None:
+    path = write_notebook(tmp_path / "n.ipynb", "x = []", "x.append('cuda:0')")
+    found = (
+        GpuSearch(Gpu("nvidia", ("x",), None, ())) if there else GpuSearch(None, "its driver is broken", "`mend it`")
+    )
+    monkeypatch.setattr("kanoe.verbs.doctor.look_for_gpu", lambda: found)
+    (told,) = [one for one in library.doctor(path).diagnostics if one.code.startswith("gpu")]
+    assert (told.code, told.severity, told.place) == (code, severity, "n.ipynb cell 1 line 1")
+    assert told.hint == ("`--gpu`" if there else "`mend it`")
 
 
 # env diff

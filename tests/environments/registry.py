@@ -8,6 +8,7 @@ import json
 import re
 import tarfile
 import threading
+import urllib.parse
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,11 +70,16 @@ def sdist(name: str, version: str, backend: str, *, static: bool = True) -> byte
 
 @dataclass
 class Registry:
-    """The registry; `gate` is open unless a test closes it, then files are not sent before it opens."""
+    """The registry; `gate` is open unless a test closes it, then files are not sent before it opens.
+
+    With `is_plain` it speaks PEP 503 alone, as PyTorch's index does: no sizes, no days.
+    """
 
     projects: dict[str, list[File]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
+    root: str = "simple"
+    is_plain: bool = False
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -106,7 +112,7 @@ class Registry:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/simple/"
+        return f"http://127.0.0.1:{self._server.server_address[1]}/{self.root}/"
 
     def close(self) -> None:
         self.gate.set()
@@ -128,12 +134,15 @@ class Registry:
         self.projects.setdefault(name, []).append(file)
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
-        match = re.fullmatch(r"/simple/([^/]+)/", path)
+        match = re.fullmatch(rf"/{self.root}/([^/]+)/", path)
+        if match and match[1] in self.projects and self.is_plain:
+            page = "".join(self._link(match[1], file) for file in self.projects[match[1]])
+            return 200, "text/html", page.encode()
         if match and match[1] in self.projects:
             files = [self._describe(match[1], file) for file in self.projects[match[1]]]
             page = {"meta": {"api-version": "1.1"}, "name": match[1], "files": files, "versions": []}
             return 200, "application/vnd.pypi.simple.v1+json", json.dumps(page).encode()
-        match = re.fullmatch(r"/files/([^/]+)/([^/]+)", path)
+        match = re.fullmatch(r"/files/([^/]+)/([^/]+)", urllib.parse.unquote(path))
         for file in self.projects.get(match[1], ()) if match else ():
             if match and match[2] == f"{file.name}.metadata":
                 return 200, "application/octet-stream", file.metadata
@@ -141,6 +150,10 @@ class Registry:
                 self.gate.wait(30)
                 return 200, "application/octet-stream", file.data
         return 404, "text/plain", b"not found"
+
+    def _link(self, project: str, file: File) -> str:
+        fragment = f"#sha256={hashlib.sha256(file.data).hexdigest()}" if file.hashes else ""
+        return f'<a href="/files/{project}/{file.name.replace("+", "%2B")}{fragment}">{file.name}</a><br>\n'
 
     def _describe(self, project: str, file: File) -> dict[str, Any]:
         described: dict[str, Any] = {

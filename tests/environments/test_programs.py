@@ -76,6 +76,14 @@ EXPECTATIONS: dict[str, list[str]] = {
     "": [],
     "from kaggle_secrets import UserSecretsClient\nUserSecretsClient().get_secret('key')": ["secret key"],
     "c.get_secret(name)": [],
+    "from azure.keyvault.secrets import SecretClient\nSecretClient().get_secret('key')": [],
+    "from kaggle_secrets import UserSecretsClient as U\nU().get_secret(label='a')\nU().get_secret('a')": ["secret a"],
+    "import kaggle_secrets\nname = 'a'\nx = kaggle_secrets.UserSecretsClient().get_secret(name)": ["secret a"],
+    "import kaggle_secrets as k\nfor n in ['a', 'b']: k.UserSecretsClient().get_secret(n)": ["secret a?", "secret b?"],
+    "import kaggle_secrets as k\nx = {n: k.UserSecretsClient().get_secret(n) for n in ('a', 'b')}": ["secret a", "secret b"],
+    "import kaggle_secrets as k\nn = 'a'\nn = 'b'\nk.UserSecretsClient().get_secret(n)": [],
+    "import kaggle_secrets as k\ntry:\n    k.UserSecretsClient().get_secret('a')\nexcept Exception: pass": ["secret a?"],
+    "import kaggle_secrets as k\ndef f(): return k.UserSecretsClient().get_secret('a')": ["secret a?"],
     "import requests as r\nr.get(u)": ["internet requests.get"],
     "import urllib.request\nurllib.request.urlopen(u)": ["internet urllib.request.urlopen"],
     "import pandas as pd\npd.read_csv('https://x/y.csv')": ["internet pandas.read_csv('https://x/y.csv')"],
@@ -92,7 +100,7 @@ EXPECTATIONS: dict[str, list[str]] = {
 @pytest.mark.parametrize("cell", EXPECTATIONS)
 def test_what_code_expects_of_its_place(cell: str) -> None:
     found = find_expectations([parse_cell(cell)])
-    assert [f"{one.kind} {one.what}" for one in found] == EXPECTATIONS[cell]
+    assert [f"{one.kind} {one.what}{'' if one.certain else '?'}" for one in found] == EXPECTATIONS[cell]
 
 
 # --- Binder's files -------------------------------------------------------------------------------------------------

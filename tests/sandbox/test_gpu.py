@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from kanoe.base.diagnostics import Severity
 from kanoe.sandbox.confine import choose_tool, confine
 from kanoe.sandbox.gpu import Gpu, GpuSearch, ask_driver, find_gpu, gpu_missing, look_for_gpu, with_gpu
+from kanoe.sandbox.process import SandboxProcess
 from worlds import session_plan
 
 NODES = {f"dev/{name}": "" for name in ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")}
@@ -159,7 +160,7 @@ def test_amd(tmp_path: Path) -> None:
             "/run/opengl-driver/lib",
         ),
         ({"opt/cached/libcuda.so.1": "", "etc/ld.so.cache": b"glibc-ld.so.cache1.1\0libcuda.so.1\0/opt/cached/libcuda.so.1\0"}, {}, ["/opt/cached"], None),
-        ({"home/me/libcuda.so.1": "", **LIBRARY}, {"LD_LIBRARY_PATH": "/home/me/", "HOME": "/home/me"}, [], None),
+        ({"home/you/libcuda.so.1": "", **LIBRARY}, {"LD_LIBRARY_PATH": "/home/you/", "HOME": "/home/you"}, [], None),
         ({"opt/compat/libcuda.so.560.1": "", "opt/compat/libcuda.so.1": "->libcuda.so.560.1"}, {"LD_LIBRARY_PATH": "/opt/compat"}, ["/opt/compat"], "/opt/compat"),
     ],
     ids=["variable", "container toolkit", "nix", "loader's cache", "never the home", "CUDA's own for older drivers"],
@@ -314,32 +315,44 @@ def test_the_layout_of_a_run_with_a_gpu(tmp_path: Path) -> None:
     assert "LD_LIBRARY_PATH" not in bare.variables
 
 
-@pytest.mark.skipif(choose_tool().kind == "none", reason="no sandbox works here")
-def test_device_nodes_and_folders_are_there_in_the_sandbox(tmp_path: Path) -> None:
-    made = tmp_path / "dev" / "nvidia0"
-    made.parent.mkdir()
+@pytest.fixture
+def node() -> Iterator[Path]:
+    """A device node like `/dev/null`, of a name that no sandbox has by itself."""
+    path = Path(f"/dev/nvidia-test-{os.getpid()}")
     try:
-        os.mknod(made, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-        made.chmod(0o666)
-        made.write_bytes(b"x")
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
     except OSError:
         pytest.skip("device nodes cannot be made here")
+    path.chmod(0o666)
+    yield path
+    path.unlink()
+
+
+@pytest.mark.parametrize("kind", ["bubblewrap", "namespaces"])
+def test_device_nodes_and_folders_are_there_in_the_sandbox(
+    tmp_path: Path, node: Path, kind: Literal["bubblewrap", "namespaces"]
+) -> None:
+    tool = choose_tool(kind)
+    if tool.kind == "none":
+        pytest.skip(f"{kind} does not work here")
     driver = tmp_path / "driver"
     driver.mkdir()
     (driver / "libcuda.so.1").write_text("library")
-    gpu = Gpu("nvidia", (), None, (made,), (driver,), variables={"LD_LIBRARY_PATH": str(driver)})
-    plan = session_plan(tmp_path)
+    gpu = Gpu("nvidia", (), None, (node,), (driver, Path("/sys/bus")), variables={"LD_LIBRARY_PATH": str(driver)})
+    plan = session_plan(tmp_path, tool)
     code = f"""
 import os, stat
-assert stat.S_ISCHR(os.stat({str(made)!r}).st_mode)
-os.write(os.open({str(made)!r}, os.O_RDWR), b'works')
-print(open(os.environ['LD_LIBRARY_PATH'] + '/libcuda.so.1').read())
+print(stat.S_ISCHR(os.stat({str(node)!r}).st_mode) and os.write(os.open({str(node)!r}, os.O_RDWR), b'works'))
+print(open(os.environ['LD_LIBRARY_PATH'] + '/libcuda.so.1').read(), os.path.isdir('/sys/bus'))
 try: open({str(driver / "new")!r}, 'w'); print('written')
 except OSError: print('read-only')
 """
-    for layout, expected in ((with_gpu(plan.layout, gpu), "library\nread-only\n"), (plan.layout, "")):
-        confined = confine(choose_tool(), layout, [str(plan.python), "-c", code])
-        done = subprocess.run(
-            confined.command, env=confined.variables, cwd=confined.folder, capture_output=True, text=True, check=False
-        )
-        assert done.stdout == expected, done.stderr
+    for layout, expected in (
+        (with_gpu(plan.layout, gpu), "5\nlibrary True\nread-only\n"),
+        (plan.layout, "No such file"),
+    ):
+        with (tmp_path / "said").open("w+b") as said:
+            SandboxProcess(confine(tool, layout, [str(plan.python), "-c", code]), said).wait()
+            said.seek(0)
+            text = said.read().decode()
+        assert text == expected if layout.devices else expected in text

@@ -72,7 +72,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert len(problems) <= text.count("\n") + text.count("\r") + 1
 
 
-@given(st.dictionaries(st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True), st.text(st.characters(exclude_characters="'\r"))))
+@given(
+    st.dictionaries(
+        st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True), st.text(st.characters(exclude_characters="'\r"))
+    )
+)
 def test_what_stands_in_single_quotes_comes_back(values: dict[str, str]) -> None:
     text = "".join(f"export {name}='{value}'  # said\n" for name, value in values.items())
     assert parse_env_file(text, "f") == (values, [])
@@ -88,7 +92,17 @@ def test_texts_win_over_files_and_the_last_over_the_first(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(
     "text",
-    ["NOT_THERE_AT_ALL", "=1", "A B=1", "1A=1", "KANOE_ANSWERS=/x", "HOME=/", "PYTHONPATH=/x", "LD_PRELOAD=/x.so", "ä=1"],
+    [
+        "NOT_THERE_AT_ALL",
+        "=1",
+        "A B=1",
+        "1A=1",
+        "KANOE_ANSWERS=/x",
+        "HOME=/",
+        "PYTHONPATH=/x",
+        "LD_PRELOAD=/x.so",
+        "ä=1",
+    ],
 )
 def test_what_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:

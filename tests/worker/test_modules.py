@@ -13,7 +13,12 @@ import pytest
 
 import kanoe.worker
 from kanoe.back.answers import answering
+from kanoe.base.secrets import Secrets
 from kanoe.environments.interpreters import find_interpreters
+from kanoe.ir.source import Source
+from kanoe.sandbox.confine import Tool, choose_tool
+from kanoe.verbs.answers import answered, kaggle_modules
+from worlds import code_notebook, execute, session_plan
 
 MODULES = Path(str(kanoe.worker.__file__)).parent / "modules"
 PYTHONS = {
@@ -135,3 +140,21 @@ def test_where_a_data_source_is(
     else:
         assert "kaggle_web_client.BackendError" in done.stderr
         assert found in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "tool", [choose_tool(), choose_tool("namespaces"), Tool("none")], ids=["chosen", "namespaces", "none"]
+)
+def test_behind_every_wall(tmp_path: Path, tool: Tool) -> None:
+    cells = [
+        "from kaggle_secrets import UserSecretsClient\nprint(UserSecretsClient().get_secret('KEY'))",
+        "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as p:\n    print(p.map(UserSecretsClient().get_secret, ['KEY', 'KEY']))",
+        "import json, kaggle_session\nprint(json.loads(kaggle_session.UserSessionClient().get_exportable_ipynb()['source'])['cells'][0]['source'])",
+        "import os; print(os.environ['MODE'])",
+    ]
+    source = Source(tmp_path / "n.py", "percent", code_notebook(["# the source"]))
+    plan = session_plan(tmp_path, tool, modules=kaggle_modules([Path("kaggle_gcp.py")]))
+    with answered(plan, source, Secrets({"KEY": "hush"}), {"MODE": "7"}) as asked:
+        executed = execute(cells, tmp_path, plan=asked)
+    assert [executed.text(cell) for cell in range(4)] == ["hush\n", "['hush', 'hush']\n", "# the source\n", "7\n"]
+    assert "kaggle_gcp.py" not in {mount.source.name for mount in plan.layout.modules}

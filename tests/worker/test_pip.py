@@ -17,11 +17,17 @@ import pytest
 from environments.registry import Registry, wheel
 from kanoe.environments.interpreters import Interpreter, find_interpreters
 from kanoe.environments.uv import find_uv
+from kanoe.sandbox.confine import Tool, confine, remove_plain_input
+from kanoe.sandbox.layout import MODULES, Folders, Layout, Mount
 from kanoe.store.home import Store
 from kanoe.verbs.installs import Seen, lay_out_installs
 
 INTERPRETERS = {one.short: one for one in find_interpreters() if one.final}
 NEWEST = sorted(INTERPRETERS, key=lambda short: [int(part) for part in short.split(".")])[-1]
+
+
+# What the environment was built from besides the registry.
+LINKS = (SimpleNamespace(url="git+https://example.invalid/Some/Tools.git@0123456789abcdef0123456789abcdef01234567"),)
 
 
 @dataclass
@@ -104,7 +110,7 @@ def lay_out(
     ready: Any = SimpleNamespace(
         environment=SimpleNamespace(
             interpreter=interpreter,
-            lock=SimpleNamespace(as_of=as_of),
+            lock=SimpleNamespace(as_of=as_of, requirements=LINKS),
             python=environment / "bin" / "python",
             modules=modules,
         )
@@ -173,6 +179,11 @@ SATISFIED = (
     "easy_install alpha",
     "conda install -y -c conda-forge alpha=1 beta=1.5=py_0 python=3.9 cudatoolkit",
     "conda install --yes 'alpha>=1.0'",
+    "pip install -q git+https://example.invalid/some/tools",
+    "pip install alpha git+git://example.invalid/Some/Tools.git@v1.2#egg=tools",
+    "pip install 'tools @ git+ssh://git@example.invalid/some/tools.git@0123456'",
+    "pip install ../input/wheels/alpha-1.0-py3-none-any.whl",
+    "pip install --no-deps --no-index ./beta-1.5-py2.py3-none-any.whl alpha",
     "mamba install -q -y conda-forge::alpha",
     "pip uninstall -y alpha nothing",
     "conda remove -y alpha",
@@ -185,6 +196,7 @@ SATISFIED = (
     "python -c \"from pip._internal import main; raise SystemExit(main(['install', '-U', 'alpha']))\"",
     "python -c \"from pip._internal.main import main; raise SystemExit(main(['install', 'alpha']))\"",
     "python -c \"from pip._internal.cli.main import main; raise SystemExit(main(['install', 'alpha']))\"",
+    "python -c 'from pip._internal.utils.misc import get_installed_distributions'",
     "python -c 'from pip._internal.operations import freeze; assert \"alpha==1.0\" in list(freeze.freeze())'",
 )
 
@@ -210,6 +222,7 @@ REFUSED = (
     ("conda install -y nothing=1.2", ("nothing==1.2.*", "--with 'nothing==1.2.*'")),
     ("uv pip install nothing", ("nothing is not installed", "--with nothing")),
     ("pip install git+https://example.invalid/a/b.git", ("git+https://example.invalid/a/b.git", "--internet")),
+    ("pip install git+https://example.invalid/some/tools@fedcba9", ("tools@fedcba9", "--internet")),
     ("pip install -r wanted.txt", ("nothing>1", "--with 'nothing>1'")),
     ("pip download nothing", ("needs the internet", "--internet")),
 )
@@ -229,6 +242,10 @@ def test_what_cannot_be_had_is_said_in_one_line(offline: Run, line: str, words: 
     ("line", "code", "said"),
     [
         ("pip install", 1, "You must give at least one requirement"),
+        ("pip install ''", 0, ""),
+        ("pip install -r .", 1, "Could not open requirements file"),
+        ("pip install alpha -r", 1, "Could not open requirements file"),
+        ("pip install 'alpha>=' '--=' -- -x", 1, "alpha"),
         ("pip install -r nowhere.txt", 1, "Could not open requirements file"),
         ("pip install '%%%'", 1, "%%%"),
         ("pip install ../input/nowhere.whl", 1, "nowhere.whl"),
@@ -353,3 +370,17 @@ def test_the_programs_are_plain_python_of_any_age() -> None:
     files = [str(path) for path in (*worker.glob("*.py"), *worker.rglob("pip_package/**/*.py"))]
     code = "import sys\nfor path in sys.argv[1:]: compile(open(path, encoding='utf-8').read(), path, 'exec')"
     assert subprocess.run([oldest.path, "-c", code, *files], check=False).returncode == 0
+
+
+def test_without_walls_python_looks_into_the_overlay_too(tmp_path: Path) -> None:
+    for name in ("run/working", "scratch", "runtime"):
+        (tmp_path / name).mkdir(parents=True)
+    layout = Layout(
+        folders=Folders(tmp_path / "run" / "working", tmp_path / "scratch", tmp_path / "runtime"),
+        modules=(Mount(tmp_path / "lib" / "pip", f"{MODULES}/pip"),),
+        variables={"PYTHONPATH": f"{MODULES}:/the/overlay"},
+    )
+    confined = confine(Tool("none"), layout, ["true"])
+    remove_plain_input(layout)
+    place = confined.options.index("PYTHONPATH")
+    assert confined.options[place + 1] == f"{tmp_path / 'lib'}:/the/overlay"

@@ -100,7 +100,7 @@ def explain_refusal(name: str, details: Mapping[str, Any], limits: ResourceLimit
         )
         return error("memory-limit", message, place=place, hint=_hint(Mark("memory", memory, bound), limits))
     if kind == "shared":
-        message = f"{name} filled `/dev/shm`{said}: it holds a part of the memory, whose limit is {show_size(bound)}"
+        message = f"{name} got no more shared memory{said}: `/dev/shm` holds a part of the memory, whose limit is {show_size(bound)}"
         return error("memory-limit", message, place=place, hint=_hint(Mark("memory", memory, bound), limits))
     if kind == "processes":
         count = int(used.get("processes") or 0)
@@ -145,7 +145,8 @@ def _refused_at_death(details: Mapping[str, Any], used: Mapping[str, Any]) -> st
     status, said = details["died"], str(details.get("said", ""))
     if status == _SIGNALS["SIGXFSZ"]:
         return "disk"
-    if status == _SIGNALS["SIGBUS"] and float(used.get("shared") or 0) > _NEARLY_FULL:
+    # It dies in the moment in which no page is left, mostly between two looks.
+    if status == _SIGNALS["SIGBUS"] and used.get("shared") is not None:
         return "shared"
     if _NO_MEMORY.search(said) and not _OTHER_MEMORY.search(said):
         return "memory"

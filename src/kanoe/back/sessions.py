@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import json
 import re
 import signal
@@ -21,16 +20,15 @@ from kanoe.back.widgets import OutputWidgets
 from kanoe.back.wire import Connection, Message
 from kanoe.base.diagnostics import error
 from kanoe.base.errors import UnavailableError
+from kanoe.base.files import read_untrusted
 from kanoe.base.processes import check_stop
 from kanoe.base.stop import Stop
 from kanoe.engine.events import LimitNear, SessionStarted, TaskEnded, TaskEvent, TaskMessage, TaskState
 from kanoe.engine.runner import Task
 from kanoe.sandbox.confine import Tool, confine, seen_runtime
-from kanoe.sandbox.control_groups import ControlGroup, make_group
 from kanoe.sandbox.layout import Layout
-from kanoe.sandbox.limits import ResourceLimits
 from kanoe.sandbox.process import SandboxProcess
-from kanoe.sandbox.watch import Mark, Peaks, Watcher
+from kanoe.sandbox.watch import Mark, Peaks, Watcher, start_watched
 
 _TICK_SECONDS = 0.25
 _START_SECONDS = 120.0
@@ -192,10 +190,8 @@ class SessionRunner:
         }
         (runtime / "worker.json").write_text(json.dumps(configuration))
         confined = confine(plan.tool, plan.layout, [str(plan.python), str(plan.worker), f"{seen_at}/worker.json"])
-        limits, group = plan.layout.limits, make_group(plan.layout.limits)
         with self._log.open("ab") as log:
-            self._process = SandboxProcess(confined, log, prepare=functools.partial(_limit, limits, group))
-        self._watcher = Watcher(self._process, limits, plan.layout.folders, group)
+            self._process, self._watcher = start_watched(confined, plan.layout, log)
         return self._greet(self._connection, self._process)
 
     def _greet(self, connection: Connection, process: SandboxProcess) -> dict[str, Any]:
@@ -294,7 +290,7 @@ class SessionRunner:
         seconds = time.monotonic() - running.started
         peaks = self._watcher.peaks() if self._watcher is not None else Peaks()
         if state is TaskState.FAILED:
-            details["used"] = {"memory": peaks.memory, "processes": peaks.tasks, "shared": round(peaks.shared, 3)}
+            details["used"] = {"memory": peaks.memory, "processes": peaks.tasks, "shared": peaks.shared}
         return TaskEnded(
             task=running.task.id,
             state=state,
@@ -326,7 +322,7 @@ class SessionRunner:
         found = []
         for name in ("stdout", "stderr"):
             try:
-                content = (self._plan.layout.folders.runtime / f"words-{name}").read_bytes()
+                content = read_untrusted(self._plan.layout.folders.runtime / f"words-{name}")
                 before, length = struct.unpack_from("<QQ", content)
             except (OSError, struct.error):
                 continue
@@ -338,9 +334,7 @@ class SessionRunner:
     def _tail(self, lines: int) -> str:
         """Return what the process itself said: the first lines of a crash, else the last lines of all."""
         try:
-            with self._log.open("rb") as file:
-                file.seek(max(0, self._log.stat().st_size - 65536))
-                text = file.read().decode(errors="replace")
+            text = read_untrusted(self._log, most=65536).decode(errors="replace")
         except OSError:
             return ""
         said = [line for line in text.splitlines() if line.strip()]
@@ -350,12 +344,6 @@ class SessionRunner:
     def _send_comm(self, content: dict[str, Any]) -> None:
         if self._connection is not None:
             self._connection.request("comm_msg", content)
-
-
-def _limit(limits: ResourceLimits, group: ControlGroup | None, pid: int) -> None:
-    if group is not None:
-        group.add(pid)
-    limits.apply(pid)
 
 
 def _near(task: Task, mark: Mark) -> LimitNear:

@@ -54,6 +54,7 @@ CODES: dict[str, str] = {
     "side-data-missing": "Data that a library reads besides its code could not be brought, or is fetched by the library itself.",
     "secret-missing": "The code asks Kaggle for a secret that the run does not have.",
     "gpu-missing": "A GPU is asked for, with `--gpu` or by the notebook, and this machine shows none that works.",
+    "gpu-off": "The notebook can use a GPU, this machine has one, and a run is given it only with `--gpu`.",
     "program-missing": "The code uses a program that is not on this machine.",
     "distribution-unproven": "A distribution was found under the import's name, but it does not provide that import.",
     "distribution-skipped": "An import that the notebook can do without is left out of the environment.",

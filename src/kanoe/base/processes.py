@@ -140,7 +140,9 @@ def _death_signal() -> tuple[str, ...]:
     """Return `setpriv` (util-linux) with its options if it works here; a function between fork and exec is unsafe with threads."""
     command = (shutil.which("setpriv") or "", "--pdeathsig", "KILL", "--")
     try:
-        done = subprocess.run([*command, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+        done = subprocess.run(
+            [*command, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return command if done.returncode == 0 else ()

@@ -99,6 +99,7 @@ EnvFile = Annotated[
     list[Path] | None, typer.Option("--env-file", metavar="FILE", help="Set the environment variables of a file.")
 ]
 Gpu = Annotated[bool, typer.Option("--gpu", help="Let it use this machine's GPU.")]
+Builds = Annotated[bool, typer.Option("--gpu", help="Take the builds that use a GPU.")]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Quietly = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 
@@ -318,6 +319,7 @@ def python_command(
     with_: With = None,
     lock: Lock = None,
     internet: Internet = None,
+    gpu: Gpu = False,
 ) -> None:
     """Run this folder's Python in the sandbox: `kanoe python -c 'import pandas; ...'`, `kanoe python script.py`.
 
@@ -333,6 +335,7 @@ def python_command(
             with_packages=tuple(with_ or ()),
             lock=lock,
             internet=internet,
+            gpu=gpu,
         )
         with _watching() as (display, stop):
             status = module.run_python(context.args, options, watch=display.show, stop=stop, ready=display.close)
@@ -349,12 +352,13 @@ def env_lock_command(
     as_of: AsOf = None,
     python: Python = None,
     with_: With = None,
+    gpu: Builds = False,
     json_: Json = False,
 ) -> None:
     """Resolve a source's environment and write it as a lock to commit beside it."""
     with _reporting(json_):
         module = verb("environment")
-        options = module.EnvironmentOptions(as_of=as_of, python=python, with_packages=tuple(with_ or ()))
+        options = module.EnvironmentOptions(as_of=as_of, python=python, with_packages=tuple(with_ or ()), gpu=gpu)
         with _watching(quiet=json_) as (display, stop):
             path, lock = module.write_lock(source, options, output, watch=display.show, stop=stop)
         if json_:
@@ -370,12 +374,14 @@ def env_show_command(
     python: Python = None,
     with_: With = None,
     lock: Lock = None,
+    gpu: Builds = False,
     json_: Json = False,
 ) -> None:
     """Show a source's environment: what asks for what, which versions, and why."""
     with _reporting(json_):
         module = verb("environment")
-        options = module.EnvironmentOptions(as_of=as_of, python=python, with_packages=tuple(with_ or ()), lock=lock)
+        packages = tuple(with_ or ())
+        options = module.EnvironmentOptions(as_of=as_of, python=python, with_packages=packages, lock=lock, gpu=gpu)
         with _watching(quiet=json_) as (display, stop):
             shown = module.show_environment(source, options, watch=display.show, stop=stop)
         if json_:
@@ -418,6 +424,7 @@ def doctor_command(
     with_: With = None,
     lock: Lock = None,
     internet: Internet = None,
+    gpu: Builds = False,
     json_: Json = False,
 ) -> None:
     """Check everything of a notebook without running it: cells, data, environment, programs, what it expects of its place.
@@ -427,7 +434,7 @@ def doctor_command(
     """
     with _reporting(json_):
         if source is None:
-            _refuse_options_of_a_source(input, as_of, python, with_, lock, internet)
+            _refuse_options_of_a_source(input, as_of, python, with_, lock, internet, gpu or None)
             _show_checkup(verb("machine").check_machine(), json_)
         module = verb("doctor")
         options = module.DoctorOptions(
@@ -437,6 +444,7 @@ def doctor_command(
             with_packages=tuple(with_ or ()),
             lock=lock,
             internet=internet,
+            gpu=gpu,
         )
         with _watching(quiet=json_) as (display, stop):
             checkup = module.check_source(source, options, watch=display.show, stop=stop)
@@ -455,6 +463,32 @@ def _show_checkup(checkup: Any, as_json: bool) -> NoReturn:
     else:
         _echo_lines(importlib.import_module("kanoe.cli.texts").checkup_lines(checkup))
     raise typer.Exit(checkup.exit_code)
+
+
+@store_app.command("clean")
+def store_clean_command(
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="TIME", help="Also what no run used for this long: `30d`, `12h`."),
+    ] = None,
+    keep_runs: Annotated[
+        int | None, typer.Option("--keep-runs", metavar="N", min=0, help="Also the runs but the newest N.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    json_: Json = False,
+) -> None:
+    """Make room: remove what runs left that were killed, and on demand old runs, environments and data.
+
+    What a run uses that goes on is never touched, nor is a folder that was given with `--output`.
+    """
+    with _reporting(json_):
+        cleaned = verb("store").clean_store(
+            older_than=_seconds("--older-than", older_than), keep_runs=keep_runs, dry_run=dry_run
+        )
+        if json_:
+            _print_json(cleaned.as_dict())
+        else:
+            _echo_lines(cleaned.lines())
 
 
 @store_app.command("size")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kanoe.verbs.checkup import Checkup, Finding
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_MUCH = 1_000_000  # bytes on disk that are worth a word
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -64,12 +65,12 @@ def event_lines(event: RunStarted | AttemptStarted | Noted) -> list[str]:
 
 
 def end_line(event: TaskEnded, started: TaskStarted, width: int) -> str:
-    """Return the line of a cell that ended: its position, time, memory and first line."""
+    """Return the line of a cell that ended: its position, time, memory, what it wrote where that is much, and first line."""
     mark = {TaskState.SUCCEEDED: " ", TaskState.FAILED: "!", TaskState.CANCELLED: "-"}.get(event.state, " ")
     memory = bytes_text(event.memory) if event.memory else ""
-    return (
-        f"{mark} cell {started.cell:>{width}} {seconds_text(event.seconds):>11} {memory:>8}  {started.title}".rstrip()
-    )
+    wrote = f"  +{bytes_text(event.disk)} on disk" if (event.disk or 0) > _MUCH else ""
+    times = f"{mark} cell {started.cell:>{width}} {seconds_text(event.seconds):>11} {memory:>8}"
+    return f"{times}{wrote}  {started.title}".rstrip()
 
 
 def plain_text(text: str) -> str:
@@ -119,10 +120,11 @@ def checkup_lines(checkup: Checkup) -> list[str]:
     width = max(len(finding.name) for finding in checkup.findings)
     headings = dict(checkup.groups)
     lines = [checkup.source.name] if checkup.source is not None else []
+    hints: set[str] = set()
     for position, finding in enumerate(checkup.findings):
         if position in headings:
             lines.append(headings[position])
-        lines += _finding_lines(finding, width)
+        lines += _finding_lines(finding, width, hints)
     severities = [str(diagnostic.severity) for diagnostic in checkup.diagnostics]
     counts = {name: severities.count(name) for name in ("error", "warning")}
     told = ", ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count)
@@ -135,11 +137,12 @@ def checkup_lines(checkup: Checkup) -> list[str]:
 _MARKS = {"ok": "✓", "warning": "!", "error": "✗", "unknown": "?"}
 
 
-def _finding_lines(finding: Finding, width: int) -> list[str]:
-    """Return the line of a finding, and below it what its diagnostics say that it does not."""
+def _finding_lines(finding: Finding, width: int, hints: set[str]) -> list[str]:
+    """Return the line of a finding, and below it what its diagnostics say that it does not; a hint stands once."""
     lines = [f"{_MARKS[finding.state]} {finding.name:<{width}}  {finding.text}"]
     for diagnostic in finding.diagnostics:
         what, *next_ = diagnostic_lines(diagnostic)
         told = [] if diagnostic.message in finding.text else [what]
-        lines += [f"    {line}" for line in (*told, *next_)]
+        lines += [f"    {line}" for line in (*told, *(line for line in next_ if line not in hints))]
+        hints.update(next_)
     return lines

@@ -18,7 +18,9 @@ from kanoe.environments.requirements import join_versions
 from kanoe.environments.tables import read_pairs
 from kanoe.environments.versions import version_fits
 
-_CHOICE = re.compile(r"(?P<name>[A-Za-z0-9-]+|=)(?:\[(?P<extra>[\w-]+)\])?(?P<versions>[<>=!~][^@]*)?(?:@(?P<days>\S+))?$")
+_CHOICE = re.compile(
+    r"(?P<name>[A-Za-z0-9-]+|=)(?:\[(?P<extra>[\w-]+)\])?(?P<versions>[<>=!~][^@]*)?(?:@(?P<days>\S+))?$"
+)
 _KEY = re.compile(r"(?P<name>[^\[]+)(?:\[(?P<extra>[^\]]+)\])?$")
 _LABEL = re.compile(r"(==[^+,;\s]+)\+(?:cpu|cu\d+|rocm[\d.]+|xpu)\b")
 _LABELLED = frozenset({"torch", "torchvision", "torchaudio", "torchtext"})
@@ -37,7 +39,7 @@ def choose_builds(needs: Needs, *, gpu: bool) -> Needs:
     changed: list[tuple[Requirement, Requirement | None]] = []
     alone: list[Requirement] = []
     for one in needs.requirements:
-        chosen = one if _is_given(one) or one.url else _with_cuda(one, needs.as_of) if gpu else _for_processor(one)
+        chosen = _chosen(one, needs.as_of, gpu=gpu)
         if chosen is None and _word_of(one.name) == "gpu":
             alone.append(one)
         elif chosen != one and not gpu:
@@ -65,8 +67,10 @@ def is_gpu_library(name: str) -> bool:
     return _row(name) == "cpu -"
 
 
-def _is_given(one: Requirement) -> bool:
-    return any(why.startswith(_GIVEN) for why in one.why)
+def _chosen(one: Requirement, day: str | None, *, gpu: bool) -> Requirement | None:
+    if one.url or any(why.startswith(_GIVEN) for why in one.why):
+        return _without_label(one)
+    return _with_cuda(one, day) if gpu else _for_processor(one)
 
 
 def _rows() -> Mapping[str, str]:
@@ -132,7 +136,7 @@ def _without_label(one: Requirement) -> Requirement:
 def _with_cuda(one: Requirement, day: str | None) -> Requirement:
     """Return a requirement in its build for GPUs, where it does not name one itself."""
     word, _, choices = _row(one.name).partition(" ")
-    if word != "cuda":
+    if word != "cuda" or any(_is_for_gpu(one.name, extra) for extra in one.extras):
         return _without_label(one)
     pinned = re.match(r"==\s*([^,*\s]+)$", one.specifier)
     for text in choices.split():
@@ -143,6 +147,10 @@ def _with_cuda(one: Requirement, day: str | None) -> Requirement:
         extras = {*one.extras, choice["extra"]} if choice["extra"] else one.extras
         return replace(one, name=name, extras=tuple(sorted(extras)))
     return one
+
+
+def _is_for_gpu(name: str, extra: str) -> bool:
+    return any(name == own and fnmatchcase(extra, pattern) for own, pattern, _ in _extras())
 
 
 def _holds(choice: re.Match[str], version: str | None, day: str | None) -> bool:
@@ -189,7 +197,9 @@ def _join(names: list[str]) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def without_unopened(needed_by: Mapping[str, Iterable[str]], asked: Iterable[str], processor: Iterable[str]) -> set[str]:
+def without_unopened(
+    needed_by: Mapping[str, Iterable[str]], asked: Iterable[str], processor: Iterable[str]
+) -> set[str]:
     """Return the names of a set that nothing opens without a GPU, and what is there for these alone.
 
     Args:
@@ -207,7 +217,9 @@ def without_unopened(needed_by: Mapping[str, Iterable[str]], asked: Iterable[str
     }
     while True:
         orphans = {
-            name for name, askers in needed_by.items() if name not in own | dropped and (by := set(askers)) and by <= dropped
+            name
+            for name, askers in needed_by.items()
+            if name not in own | dropped and (by := set(askers)) and by <= dropped
         }
         if not orphans:
             return dropped

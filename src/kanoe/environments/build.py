@@ -35,6 +35,11 @@ _FORM = 1  # of an environment's folder
 _MARKER = "kanoe-environment.json"
 _UNFINISHED = ".part"
 _USUAL_SPEED = 8e6  # bytes a second, until a build has shown the true one
+_ANY_INDEX = "unsafe-best-match"  # hashes hold the files fast
+_TORCH_HINT = (
+    "They come from PyTorch's own index, https://download.pytorch.org/whl: name a mirror that this machine reaches with"
+    " `KANOE_TORCH_INDEX`, or take the registry's builds: `KANOE_TORCH_INDEX= kanoe env lock SOURCE`"
+)
 _UNITS = {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3}
 
 
@@ -219,14 +224,13 @@ class _Build:
                 ]
             )
             hashed = [one for one in self._lock.distributions if one.hashes]
-            for build in sorted({label for one in hashed if (label := _build_of(one, self._folder))}):
-                labelled = [one for one in hashed if _build_of(one, self._folder) == build]
-                hashed = [one for one in hashed if one not in labelled]
-                address = torch_index(self._folder, build) or ""
-                options = ["--default-index", address, "--index-strategy", "unsafe-best-match"]
-                self._install(labelled, ["--require-hashes", *options], meter)
             bare = [one for one in self._lock.distributions if not one.hashes]
-            self._install(hashed, ["--require-hashes"], meter)
+            builds = {one.name: _build_of(one, self._folder) for one in hashed}
+            self._install([one for one in hashed if builds[one.name] is None], ["--require-hashes"], meter)
+            for build in sorted({build for build in builds.values() if build is not None}):
+                options = ["--default-index", torch_index(self._folder, build) or "", "--index-strategy", _ANY_INDEX]
+                labelled = [one for one in hashed if builds[one.name] == build]
+                self._install(labelled, ["--require-hashes", *options], meter, _TORCH_HINT)
             self._install(bare, [], meter)
             meter.finish()
             self._prove()
@@ -236,7 +240,9 @@ class _Build:
             remove_tree(self._path)
             raise
 
-    def _install(self, distributions: list[Distribution], options: list[str], meter: _Meter) -> None:
+    def _install(
+        self, distributions: list[Distribution], options: list[str], meter: _Meter, hint: str | None = None
+    ) -> None:
         if not distributions:
             return
         text = "".join(
@@ -245,9 +251,15 @@ class _Build:
         command = ["pip", "install", "-r", "-", "--python", str(self._path / "bin" / "python"), "--no-deps", *options]
         for one in _guesses(self._lock):
             command += ["--only-binary", one.name]
-        self._uv(command, text, meter.take)
+        self._uv(command, text, meter.take, hint)
 
-    def _uv(self, command: list[str], text: str | None = None, on_line: Callable[[str], None] | None = None) -> None:
+    def _uv(
+        self,
+        command: list[str],
+        text: str | None = None,
+        on_line: Callable[[str], None] | None = None,
+        hint: str | None = None,
+    ) -> None:
         done = run_uv(
             [*command, "--no-python-downloads"],
             folder=self._folder,
@@ -261,7 +273,7 @@ class _Build:
             asked = [one for one in self._lock.distributions if one.name in complaint.names]
             place = "; ".join(f"{one.name}: {', '.join(one.why)}" for one in asked) or None
             failure = InputError if complaint.available else UnavailableError
-            raise failure(Diagnostic(complaint.code, Severity.ERROR, complaint.message, place, complaint.hint))
+            raise failure(Diagnostic(complaint.code, Severity.ERROR, complaint.message, place, hint or complaint.hint))
 
     def _prove(self) -> None:
         """Check that every distribution which was only guessed provides the import that it was guessed from."""

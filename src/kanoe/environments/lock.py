@@ -152,7 +152,7 @@ def _describe_cuda(lock: Lock) -> Iterator[Diagnostic]:
         f"`torch` {torch.version} is the build for GPUs{cost}: PyTorch's index of builds for processors did not answer"
         " or has none of this version",
         hint="Name a mirror of https://download.pytorch.org/whl that this machine reaches: `KANOE_TORCH_INDEX`, then"
-        " `kanoe env lock`",
+        " `kanoe env lock SOURCE`",
     )
 
 

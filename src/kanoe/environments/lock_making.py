@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kanoe.environments.answer import PINNED, Version
 from kanoe.environments.cpu_builds import for_processor
+from kanoe.environments.cuda_builds import driver_version, for_gpu
 from kanoe.environments.interpreters import Interpreter
 from kanoe.environments.lock import Distribution, Lock, describe_needed_by, reasons_of, this_platform
-from kanoe.environments.question import PINNED, Question, Version
+from kanoe.environments.question import Question
 from kanoe.environments.versions import normalise
 
 
@@ -28,8 +30,7 @@ def make_lock(question: Question, interpreter: Interpreter, as_of: str | None) -
     """
     versions = question.solve()
     gpu = question.needs.gpu
-    if not gpu:
-        versions = for_processor(question, versions)
+    versions = for_gpu(question, versions, driver=driver_version()) if gpu else for_processor(question, versions)
     return Lock(
         python=interpreter.short,
         platform=this_platform(),

@@ -7,29 +7,30 @@ moves alone to the first release that can, which the registry's list of files de
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from kanoe.base.diagnostics import Diagnostic, Severity, error
+from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError, KanoeError, UnavailableError
 from kanoe.base.files import replace_file
 from kanoe.base.hashing import hash_text
 from kanoe.base.processes import Completed, owner
 from kanoe.base.stop import Stop
-from kanoe.environments.absence import Cause, explain_absence, explain_nothing, nearest_ready, only_conda
+from kanoe.environments.answer import Version, named, read_versions
 from kanoe.environments.as_of import LAG
 from kanoe.environments.complaints import Complaint, read_complaint
+from kanoe.environments.explanations import Explanations
 from kanoe.environments.interpreters import Interpreter
 from kanoe.environments.lock import NO_DAY, Moved, Skipped
+from kanoe.environments.moments import date_of, day_after, is_later, moment_of, newest_of, uploaded_on
 from kanoe.environments.needs import Needs, Requirement
 from kanoe.environments.registry import File, Offer, Project, Registry, newest_before, offers
 from kanoe.environments.rules import (
@@ -44,15 +45,12 @@ from kanoe.environments.rules import (
     repaired_metadata,
 )
 from kanoe.environments.settings import index_addresses
-from kanoe.environments.tables import read_names, read_pairs
 from kanoe.environments.uv import run_uv
 from kanoe.environments.versions import (
-    is_prerelease,
     is_requirement,
     normalise,
     repair_requirement,
     sort_key,
-    version_fits,
 )
 
 _MOST_UNKNOWN = 20  # names that are looked up one after the other
@@ -67,21 +65,6 @@ _UNBUILT = re.compile(r"Wheels are required for `([^`]+)`")
 _UNTIMED = re.compile(r"`([^`]+)` is missing an upload date")
 _NO_TIMES = "the registry does not say when its files were uploaded"
 _DEPENDS = re.compile(r"depends? on ([A-Za-z0-9][A-Za-z0-9._-]*)((?:[<>=!~]=?=?[A-Za-z0-9.*+!]+,?)+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A line of uv's answer: `numpy==2.1.0`, or `name @ url`, and the distributions that need it."""
-
-    name: str
-    version: str | None
-    url: str | None
-    needed_by: tuple[str, ...]
-
-    @property
-    def line(self) -> str:
-        """The form that uv reads."""
-        return f"{self.name}=={self.version}" if self.url is None else f"{self.name} @ {self.url}"
 
 
 @dataclass
@@ -123,6 +106,8 @@ class Question:
 
     def __post_init__(self) -> None:
         self._registry = Registry(self.memory, self.folder)
+        python, kernel = self.interpreter.version, self.kernel
+        self._explanations = Explanations(python, kernel, self._project, self._day_that_holds)
 
     def solve(self) -> list[Version]:
         """Return the versions; what can be done without is dropped where it is in the way.
@@ -145,7 +130,7 @@ class Question:
         if any([self._look_back(one) for one in versions]):
             versions = self._settle()
         versions = self._try_builds(versions)
-        self.asked = [_named(one, versions) for one in self.asked]
+        self.asked = [named(one, versions) for one in self.asked]
         return versions
 
     def _try_builds(self, versions: list[Version]) -> list[Version]:
@@ -189,7 +174,7 @@ class Question:
         text = "".join(f"{one.line}\n" for one in versions)
         done = run_uv(command, folder=self.folder, text=text, own=self._own_settings(), stop=self.stop)
         if done.returncode != 0:
-            raise self._failure(read_complaint(done.stderr), ())
+            raise self._explanations.failure(read_complaint(done.stderr), ())
         return done.stdout
 
     # -- what is asked
@@ -221,7 +206,7 @@ class Question:
 
     def _day_of_use(self, day: str) -> str:
         """Return the day on which the image was used: an inferred day of the libraries lies before that of the run."""
-        return (_date(day) + LAG).isoformat() if self.needs.as_of_inferred else day
+        return (date_of(day) + LAG).isoformat() if self.needs.as_of_inferred else day
 
     def _take(self, rule: Rule) -> bool:
         """Hold a rule; returns whether it is new."""
@@ -255,7 +240,7 @@ class Question:
             return []
         times = dict.fromkeys(self._plumbing, self._late())
         times.update((name, one.day) for name, one in self.moved.items() if name)
-        return ["--exclude-newer", _moment(self._day), *self._exceptions(times)]
+        return ["--exclude-newer", moment_of(self._day), *self._exceptions(times)]
 
     def _exceptions(self, times: Mapping[str, str]) -> Iterator[str]:
         """Yield the options for what has a day of its own, or none."""
@@ -265,7 +250,7 @@ class Question:
 
     def _late(self) -> str:
         late = late_day(self.interpreter.short)
-        return NO_DAY if late is None else max(_moment(late), _moment(self._day or late))
+        return NO_DAY if late is None else max(moment_of(late), moment_of(self._day or late))
 
     def _own_settings(self) -> dict[str, Any]:
         """Return what uv is told in its file of settings."""
@@ -337,11 +322,11 @@ class Question:
             if self._free_untimed(done.stderr):
                 continue
             if done.returncode == 0:
-                return list(_read_versions(done.stdout))
+                return list(read_versions(done.stdout))
             complaint = read_complaint(done.stderr)
             if not self._repair(done.stderr) and not self._move(complaint, done.stderr):
                 self._narrow(complaint)
-        raise self._failure(complaint, ())
+        raise self._explanations.failure(complaint, ())
 
     def _lines(self) -> str:
         return "".join(f"{self._line(one)}\n" for one in self.asked)
@@ -462,7 +447,7 @@ class Question:
             return self._forget_bound(project.name, specifier) or (not failed and self._allow_build(project, specifier))
         if not found[0].uploaded:
             return False
-        if _moment(found[0].uploaded[:10]) < limit:
+        if moment_of(found[0].uploaded[:10]) < limit:
             return failed
         self._move_to(project, found[0], specifier)
         return True
@@ -490,33 +475,33 @@ class Question:
             self._move_all(name, first)
         else:
             reason = self._why_moved(project, first, specifier)
-            self.moved[name] = Moved(name, _moment(_day_after(first.uploaded)), reason)
+            self.moved[name] = Moved(name, moment_of(day_after(first.uploaded)), reason)
 
     def _look_back(self, held: Version) -> bool:
         """Look at a release that is much older than the day, for uv goes back silently; returns whether to ask again."""
         if not self._may_move or held.version is None or not self._is_free(held.name):
             return False
-        uploaded = _uploaded(self.packages.get(held.name, {}))
-        if uploaded is None or uploaded > _date(self._day or "") - _LONG_AGO:
+        uploaded = uploaded_on(self.packages.get(held.name, {}))
+        if uploaded is None or uploaded > date_of(self._day or "") - _LONG_AGO:
             return False
         project = self._project(held.name)
         if project is None:
             return False
-        newest = _newest(project, self._day or "")
+        newest = newest_of(project, self._day or "")
         if newest is None or sort_key(newest.version or "") <= sort_key(held.version):
             return False
         found = offers(project, self.interpreter.version, build=held.name not in self._unbuilt)
-        between = [one for one in found if one.uploaded < (self._day or "") and _is_later(one, held.version)]
+        between = [one for one in found if one.uploaded < (self._day or "") and is_later(one, held.version)]
         if between:
             latest = max(between, key=lambda one: sort_key(one.version))
             return self._mend_rejected(latest, held.name) or self._forget_bounds_of(project, uploaded)
-        return self._go_forward(project, found, uploaded, _date(newest.uploaded or ""))
+        return self._go_forward(project, found, uploaded, date_of(newest.uploaded or ""))
 
     def _forget_bounds_of(self, project: Project, uploaded: date) -> bool:
         """Forget bounds below which uv went back years: what they mean has no file for this Python; returns whether any."""
         specifiers = [specifier for name, specifier in self._bounds if name == project.name]
-        meant = _newest(project, self._day or "", *specifiers)
-        if meant is None or _date(meant.uploaded or "") - uploaded <= _LONG_AGO:
+        meant = newest_of(project, self._day or "", *specifiers)
+        if meant is None or date_of(meant.uploaded or "") - uploaded <= _LONG_AGO:
             return False
         return any([self._forget_bound(project.name, specifier) for specifier in specifiers])
 
@@ -538,7 +523,7 @@ class Question:
     def _go_forward(self, project: Project, found: Sequence[Offer], uploaded: date, newest: date) -> bool:
         """Move to the next release with a file where it is nearer to that of the day than the one uv went back to."""
         later = [one for one in found if one.uploaded[:10] >= (self._day or "")[:10]]
-        if not later or _date(later[0].uploaded) - newest >= newest - uploaded:
+        if not later or date_of(later[0].uploaded) - newest >= newest - uploaded:
             return False
         self._move_to(project, later[0])
         return True
@@ -546,11 +531,14 @@ class Question:
     def _limit_of(self, name: str) -> str:
         if name in self.moved:
             return self.moved[name].day
-        return self._late() if self._is_late or name in self._plumbing else _moment(self._day or NO_DAY)
+        return self._late() if self._is_late or name in self._plumbing else moment_of(self._day or NO_DAY)
+
+    def _day_that_holds(self, name: str) -> str | None:
+        return None if name in self._plumbing or self._is_timeless else self._limit_of(name)
 
     def _was_removed(self, project: Project) -> bool:
         """Return whether no file of any kind is left, or was there, on the day."""
-        return all(file.uploaded is not None and file.uploaded >= _moment(self._day or "") for file in project.files)
+        return all(file.uploaded is not None and file.uploaded >= moment_of(self._day or "") for file in project.files)
 
     def _why_moved(self, project: Project, first: Offer, specifier: str) -> str:
         day = (self._day or "")[:10]
@@ -562,9 +550,9 @@ class Question:
 
     def _move_all(self, name: str, first: Offer) -> None:
         """Move the whole set: libraries that are used together are of one age."""
-        day = (_date(first.uploaded) + _A_MONTH).isoformat()
+        day = (date_of(first.uploaded) + _A_MONTH).isoformat()
         reason = f"the registry has no release of `{name}` before {first.uploaded[:10]}"
-        self.moved = {"": Moved("", _moment(day), reason)}
+        self.moved = {"": Moved("", moment_of(day), reason)}
         self._day = day
         self._settle_day()
 
@@ -577,20 +565,21 @@ class Question:
         culprits = [one for one in self.asked if one.name in complaint.names]
         optional = [one for one in culprits if one.optional]
         if not complaint.available and complaint.code != "build-failed":
-            raise UnavailableError(self._diagnostic(complaint, ()))
+            raise UnavailableError(self._explanations.diagnostic(complaint, ()))
         if self._give_up_bounds(complaint):
             return
         if optional:
             self._drop(optional, complaint.message)
         elif complaint.code == "distribution-unknown" and culprits and len(self._unknown) < _MOST_UNKNOWN:
-            self._note_unknown(complaint, culprits)
+            self._unknown.append(self._explanations.unknown(complaint, culprits))
+            self.asked = [one for one in self.asked if one not in culprits]
         elif any(one.optional for one in self.asked) and not self._unknown:
             others = [one for one in self.asked if one.optional]
             self._drop(others, "the requirements have no solution with it")
         elif self._unknown:
             raise InputError(*self._unknown)
         else:
-            raise self._failure(complaint, culprits)
+            raise self._explanations.failure(complaint, culprits)
 
     def _give_up_bounds(self, complaint: Complaint) -> bool:
         """Forget the bounds of tables that stand in the way; returns whether there were any."""
@@ -605,66 +594,6 @@ class Question:
     def _drop(self, requirements: Sequence[Requirement], reason: str) -> None:
         self.skipped += [Skipped(one.name, one.why, reason) for one in requirements]
         self.asked = [one for one in self.asked if one not in requirements]
-
-    def _note_unknown(self, complaint: Complaint, culprits: Sequence[Requirement]) -> None:
-        name = complaint.names[0]
-        if name in self.kernel:
-            message = f"the package registry does not have `{name}`, which every environment needs"
-            hint = "Check which registry is used (`UV_DEFAULT_INDEX`, `uv.toml`, `pip.conf`)"
-            raise UnavailableError(error("registry-unreachable", message, hint=hint))
-        conda = only_conda(name)
-        if conda is not None:
-            self._unknown.append(error(complaint.code, conda.message, place=_places(culprits), hint=conda.hint))
-            self.asked = [one for one in self.asked if one not in culprits]
-            return
-        near = difflib.get_close_matches(name, _well_known(), 1, 0.75)
-        meant = f"Did you mean `{near[0]}`? " if near else ""
-        guess = f"`--with {near[0] if near else 'NAME'}`"
-        if any(one.guessed for one in culprits):
-            modules = " and ".join(f"`{module}`" for one in culprits for module in one.modules) or f"`{name}`"
-            message = f"{complaint.message}, which is guessed from the import of {modules}"
-            hint = f"{meant}Name the distribution that has it: {guess}"
-        else:
-            message = complaint.message
-            hint = f"{meant}Correct the name where it is declared, or give the right one: {guess}"
-        self._unknown.append(error(complaint.code, message, place=_places(culprits), hint=hint))
-        self.asked = [one for one in self.asked if one not in culprits]
-
-    def _failure(self, complaint: Complaint, culprits: Sequence[Requirement]) -> KanoeError:
-        failure = InputError if complaint.available else UnavailableError
-        if complaint.code in {"requirements-unsolvable", "build-failed"}:
-            for one in culprits:
-                found = self._explained(complaint, one)
-                if found is not None:
-                    return failure(found)
-        return failure(self._diagnostic(complaint, culprits))
-
-    def _explained(self, complaint: Complaint, one: Requirement) -> Diagnostic | None:
-        """Return what the registry's list of files says of the trouble, if that is more than uv says."""
-        project = self._project(one.name) if one.url is None else None
-        cause = self._cause(complaint, one, project)
-        conda = only_conda(one.name) if one.url is None else None
-        if complaint.code != "build-failed" or conda is not None:
-            cause = conda or cause
-            return error(complaint.code, cause.message, place=_places([one]), hint=cause.hint) if cause else None
-        offer = nearest_ready(project, self.interpreter.version) if project is not None else None
-        cures = [complaint.hint] if complaint.hint and "apt install" in complaint.hint else []
-        if offer is not None:
-            cures.append(f"Take {offer.version}, which needs no build: `--with '{one.name}=={offer.version}'`")
-        elif cause is not None and not (cures and "apt install" in cause.hint):
-            cures.append(cause.hint)
-        return (
-            error(complaint.code, complaint.message, place=_places([one]), hint=". Or: ".join(cures)) if cures else None
-        )
-
-    def _cause(self, complaint: Complaint, one: Requirement, project: Project | None) -> Cause | None:
-        if project is not None:
-            day = None if one.name in self._plumbing or self._is_timeless else self._limit_of(one.name)
-            return explain_absence(project, self.interpreter.version, day=day, specifier=one.specifier)
-        return explain_nothing(one.name) if f"no versions of {one.name} " in complaint.message else None
-
-    def _diagnostic(self, complaint: Complaint, culprits: Sequence[Requirement]) -> Diagnostic:
-        return Diagnostic(complaint.code, Severity.ERROR, complaint.message, _places(culprits), complaint.hint)
 
 
 # What brings the same modules under another name: one is enough.
@@ -683,82 +612,7 @@ def _needs_in(metadata: str) -> list[str]:
     return _fields(metadata, "requires-dist")
 
 
-def _newest(project: Project, day: str, *specifiers: str) -> File | None:
-    """Return a file of the newest release before a day that fits all specifiers, whatever it is for."""
-    files = [one for one in project.files if one.version and one.uploaded and one.uploaded < day and not one.yanked]
-    final = [one for one in files if not is_prerelease(one.version or "")]
-    final = [one for one in final if all(version_fits(one.version or "", specifier) for specifier in specifiers)]
-    return max(final, key=lambda one: sort_key(one.version or ""), default=None)
-
-
-def _is_later(offer: Offer, version: str) -> bool:
-    return bool(sort_key(offer.version) > sort_key(version))
-
-
-def _uploaded(package: Mapping[str, Any]) -> date | None:
-    """Return the day of a package's first file in a pylock file, or `None` where the registry does not say it."""
-    files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
-    days = [one["upload-time"].date() for one in files if isinstance(one.get("upload-time"), datetime)]
-    return min(days, default=None)
-
-
 def _project_of(file: str) -> str:
     """Return the name of a file's project."""
     version = File(file, "").version
     return normalise(file.partition(f"-{version}")[0] if version else file)
-
-
-def _moment(day: str) -> str:
-    return day if len(day) > 10 else f"{day}T00:00:00Z"
-
-
-def _date(time: str) -> date:
-    return datetime.fromisoformat(time[:10]).replace(tzinfo=UTC).date()
-
-
-def _day_after(time: str) -> str:
-    return (_date(time) + timedelta(days=1)).isoformat()
-
-
-def _named(requirement: Requirement, versions: Sequence[Version]) -> Requirement:
-    """Return a requirement with its true name where only a link was known."""
-    if not requirement.guessed or requirement.url is None:
-        return requirement
-    link = _without_revision(requirement.url)
-    name = next((one.name for one in versions if one.url and _without_revision(one.url) == link), requirement.name)
-    return replace(requirement, name=name, guessed=False)
-
-
-def _without_revision(url: str) -> str:
-    return re.sub(r"@[^/@]+$", "", url.partition("#")[0]).removesuffix("/")
-
-
-def _places(requirements: Iterable[Requirement]) -> str | None:
-    """Return who asks: `pandas: imported by cell 3; numpy: requirements.txt line 2`."""
-    return "; ".join(f"{one.name}: {', '.join(one.why)}" for one in requirements if one.why) or None
-
-
-def _well_known() -> list[str]:
-    names = {normalise(name) for name in read_names("same")}
-    names.update(normalise(name) for row in read_pairs("aliases").values() for name in row.partition(";")[0].split())
-    return sorted(names)
-
-
-PINNED = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*(?:==\s*(?P<version>[^\s;\\]+)|@\s*(?P<url>\S+))"
-)
-
-
-def _read_versions(text: str) -> Iterator[Version]:
-    """Yield the versions of uv's answer in the form of a requirements file, with the comments below each."""
-    match: re.Match[str] | None = None
-    needed: list[str] = []
-    for line in [*text.split("\n"), "end @ of-file"]:
-        pinned = PINNED.match(line)
-        if pinned is None:
-            by = re.match(r"\s+#\s+(?:via\s+)?([A-Za-z0-9][A-Za-z0-9._-]*)", line)
-            needed += [normalise(by[1])] if by and by[1] != "via" else []
-            continue
-        if match is not None:
-            yield Version(normalise(match["name"]), match["version"], match["url"], tuple(sorted(set(needed))))
-        match, needed = pinned, []

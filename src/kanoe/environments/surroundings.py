@@ -69,20 +69,31 @@ def find_expectations(cells: Sequence[CellCode]) -> tuple[Expectation, ...]:
     return tuple(found.values())
 
 
-def _constants(cells: Sequence[CellCode]) -> dict[str, str] | None:
-    """Return the names that stand for one text each, or `None` where nothing asks Kaggle for a secret."""
+def _constants(cells: Sequence[CellCode]) -> dict[str, tuple[str, ...]] | None:
+    """Return what texts names stand for: the one that is assigned, those that a loop goes through; `None` where nobody asks Kaggle."""
     if not any("kaggle_secrets" in code.python for code in cells):
         return None
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[tuple[str, ...]]] = {}
     for code in cells:
         for node in ast.walk(code.tree) if code.tree is not None else ():
-            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-                value = node.value.value if isinstance(node.value, ast.Constant) else None
-                found.setdefault(node.targets[0].id, set()).add(value if isinstance(value, str) else "")
-    return {name: text for name, values in found.items() if len(values) == 1 for text in values}
+            target: ast.expr | None = None
+            values: Sequence[ast.expr] = ()
+            if isinstance(node, ast.Assign) and len(node.targets) == 1:
+                target, values = node.targets[0], (node.value,)
+            elif isinstance(node, ast.For | ast.comprehension):
+                target = node.target
+                values = node.iter.elts if isinstance(node.iter, ast.List | ast.Tuple | ast.Set) else ()
+            if isinstance(target, ast.Name):
+                found.setdefault(target.id, set()).add(tuple(filter(None, map(_text, values))))
+    return {name: texts for name, kinds in found.items() if len(kinds) == 1 for texts in kinds}
 
 
-def _secrets(code: CellCode, cell: int, texts: Mapping[str, str] | None) -> Iterator[Expectation]:
+def _text(node: ast.expr) -> str:
+    """Return the text that a literal is, or an empty one."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _secrets(code: CellCode, cell: int, texts: Mapping[str, tuple[str, ...]] | None) -> Iterator[Expectation]:
     """Yield what is asked of `UserSecretsClient`; `texts` is what names stand for."""
     if texts is None or code.tree is None or ".get_secret" not in code.python:
         return
@@ -91,11 +102,8 @@ def _secrets(code: CellCode, cell: int, texts: Mapping[str, str] | None) -> Iter
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get_secret":
             given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "label")]
             asked = given[0] if given else None
-            if isinstance(asked, ast.Constant) and isinstance(asked.value, str):
-                label = asked.value
-            else:
-                label = texts.get(asked.id, "") if isinstance(asked, ast.Name) else ""
-            if label:
+            labels = texts.get(asked.id, ()) if isinstance(asked, ast.Name) else (_text(asked),) if asked else ()
+            for label in filter(None, labels):
                 yield Expectation("secret", label, cell, node.lineno, node in sure)
 
 
@@ -103,8 +111,7 @@ def _calls(code: CellCode, cell: int, names: Names) -> Iterator[Expectation]:
     for node in ast.walk(code.tree) if code.tree is not None else ():
         if not isinstance(node, ast.Call):
             continue
-        first = node.args[0] if node.args else None
-        text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+        text = _text(node.args[0]) if node.args else ""
         name = names.full_name(node.func)
         if name and _INTERNET.fullmatch(name):
             yield Expectation("internet", name, cell, node.lineno)

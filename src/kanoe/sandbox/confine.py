@@ -14,7 +14,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -122,8 +122,10 @@ def choose_tool(only: SandboxKind | None = None) -> Tool:
     Args:
         only: try no other; `none` is returned where it does not work.
     """
-    why = {}
-    for kind, starters in (("bubblewrap", _programs()), ("namespaces", (_LAUNCHER,))):
+    why: dict[SandboxKind, str] = {}
+    layers: tuple[tuple[SandboxKind, Iterable[tuple[str, ...]]], ...]
+    layers = (("bubblewrap", _programs()), ("namespaces", (_LAUNCHER,)))
+    for kind, starters in layers:
         if only not in (None, kind):
             continue
         why[kind] = "there is no program `bwrap`"
@@ -139,7 +141,7 @@ def choose_tool(only: SandboxKind | None = None) -> Tool:
 def _try(command: Sequence[str]) -> str | None:
     """Return why a command does not work here; `None`: it works."""
     read_end, write_end = os.pipe()
-    with open(read_end, "rb") as rules, open(write_end, "wb") as end:
+    with os.fdopen(read_end, "rb") as rules, os.fdopen(write_end, "wb") as end:
         end.write(deny_list() or b"")
         end.close()
         options = ["--seccomp", str(rules.fileno())] if deny_list() is not None else []
@@ -185,27 +187,12 @@ def confine(tool: Tool, layout: Layout, command: Sequence[str]) -> Confined:
         return Confined("none", _LAUNCHER, tuple(_plain(layout)), tuple(command), null)
     length = len(_LAUNCHER) if tool.kind == "namespaces" else 1
     starter, walls = tool.command[:length], tool.command[length:]
-    if tool.kind == "bubblewrap":
-        starter = (_own_program(layout, starter[0]),)
     return Confined(tool.kind, starter, (*walls, *_arguments(layout)), tuple(command), null)
 
 
 def seen_runtime(tool: Tool, layout: Layout) -> str:
     """Return where the program sees the runtime folder."""
     return str(layout.folders.runtime) if tool.kind == "none" else RUNTIME
-
-
-def _own_program(layout: Layout, program: str) -> str:
-    """Return a program that may be seen from inside, where its first process runs it: a copy, if its owner is who runs the notebook.
-
-    As the owner of the file, a notebook could change its mode through `/proc/1/exe`.
-    """
-    if os.stat(program).st_uid != os.geteuid():
-        return program
-    copy = layout.folders.scratch / "bwrap"
-    shutil.copyfile(program, copy)
-    copy.chmod(0o500)
-    return str(copy)
 
 
 def _own_node(layout: Layout, node: Path) -> Path | None:
@@ -308,6 +295,9 @@ def _covers(layout: Layout, proc: Path) -> Iterator[str]:
     """
     empty = layout.folders.scratch / "empty"
     empty.touch()
+    (layout.folders.scratch / "nothing").mkdir(exist_ok=True)
+    # What built the walls runs there: the owner of its program could change that through `/proc/1/exe`, though not write it.
+    yield from ("--ro-bind", str(layout.folders.scratch / "nothing"), "/proc/1")
     with os.scandir(proc) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.isdecimal() or entry.name in _OF_PROCESSES or entry.is_symlink():

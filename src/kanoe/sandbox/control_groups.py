@@ -132,7 +132,7 @@ def _parents(process: Path, root: Path) -> Iterator[Path]:
     except OSError:
         return
     for line in lines:
-        number, controllers, path = line.split(":", 2)
+        number, controllers, path = (*line.split(":", 2), "", "")[:3]
         if number == "0" and not controllers:
             yield from _delegated(root, path)
         for controller in {"memory", "pids"} & set(controllers.split(",")):

@@ -152,10 +152,10 @@ def need_gpu() -> GpuSearch:
 def gpu_missing(found: GpuSearch) -> Diagnostic:
     """Return the error of a run that needs a GPU and has none."""
     if found.trouble is not None:
-        return error("gpu-missing", f"`--gpu`: {found.trouble}", place="--gpu", hint=found.hint)
+        return error("gpu-missing", found.trouble, place="--gpu", hint=found.hint)
     looked = "`/dev/nvidia0` (NVIDIA), `/dev/dxg` (WSL2), `/dev/kfd` (AMD)"
     hint = "Run it without `--gpu`, on the CPU; or on a machine with a GPU and its driver. `kanoe doctor` tells what is there"
-    return error("gpu-missing", f"`--gpu`: this machine shows no GPU; looked for {looked}", place="--gpu", hint=hint)
+    return error("gpu-missing", f"this machine shows no GPU; looked for {looked}", place="--gpu", hint=hint)
 
 
 def with_gpu(layout: Layout, gpu: Gpu) -> Layout:

@@ -183,7 +183,7 @@ def machine_memory(process: Path = Path("/proc"), groups: Path = Path("/sys/fs/c
 def _group_limits(process: Path, groups: Path) -> list[Path]:
     """Return the files that may hold a limit of memory for this process: of its groups and all above them."""
     files: list[Path] = []
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         for line in (process / "self" / "cgroup").read_text().splitlines():
             number, controllers, path = line.split(":", 2)
             if number == "0" and not controllers:

@@ -175,7 +175,7 @@ class SandboxProcess:
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[IO[bytes], IO[bytes]]:
     """Return the ends of a pipe, each closed with its stack."""
     read_end, write_end = os.pipe()
-    return reader.enter_context(open(read_end, "rb", 0)), writer.enter_context(open(write_end, "wb", 0))
+    return reader.enter_context(os.fdopen(read_end, "rb", 0)), writer.enter_context(os.fdopen(write_end, "wb", 0))
 
 
 def _write_all(end: IO[bytes], data: bytes) -> None:

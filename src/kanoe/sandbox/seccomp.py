@@ -194,8 +194,8 @@ def deny_list(machine: str | None = None) -> bytes | None:
     for calls, code in ((_DENIED, errno.EPERM), (_UNKNOWN, errno.ENOSYS)):
         for numbers in calls.values():
             program += _rule(numbers[column], [_fail(code)])
-    for condition in _CONDITIONS:
-        program += _rule(condition[column], condition[2].instructions())
+    for on_x86, on_arm, condition in _CONDITIONS:
+        program += _rule((on_x86, on_arm)[column], condition.instructions())
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in [*program, _allow()])
 
 

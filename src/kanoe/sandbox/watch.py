@@ -7,17 +7,20 @@ working folder; and the host itself, whose disk and memory no program may exhaus
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import IO, Literal, Protocol
 
-from kanoe.sandbox.control_groups import ControlGroup
+from kanoe.sandbox.confine import Confined
+from kanoe.sandbox.control_groups import ControlGroup, make_group
 from kanoe.sandbox.folder_size import FolderSize, free_bytes
-from kanoe.sandbox.layout import Folders
+from kanoe.sandbox.layout import Folders, Layout
 from kanoe.sandbox.limits import ResourceLimits, machine_memory
+from kanoe.sandbox.process import SandboxProcess
 from kanoe.sandbox.process_numbers import (
     Held,
     Numbers,
@@ -83,14 +86,14 @@ class Peaks:
         cpu: CPU seconds used since then.
         disk: bytes that the working folder grew by.
         tasks: processes and threads.
-        shared: which part of its own `/dev/shm` was full, from 0 to 1.
+        shared: which part of its own `/dev/shm` was full, from 0 to 1; `None` where it has none of its own.
     """
 
     memory: int = 0
     cpu: float = 0.0
     disk: int = 0
     tasks: int = 0
-    shared: float = 0.0
+    shared: float | None = None
 
 
 @dataclass(slots=True)
@@ -231,7 +234,7 @@ class Watcher:
         """Return the bytes that the program holds; files that it maps count only while that cannot matter."""
         in_files, room = shared_files(pids[-1]) if pids else (0, 0)
         if room:
-            self._peaks.shared = max(self._peaks.shared, in_files / room)
+            self._peaks.shared = max(self._peaks.shared or 0.0, in_files / room)
         near = numbers.resident + in_files > self._memory_bound * _CHEAP
         # The first process of a sandbox only reaps, and is small.
         if not near and numbers.processes <= 2:
@@ -252,6 +255,36 @@ class Watcher:
             min(upper.own, last.held.own + max(0, upper.own - last.upper.own)),
             min(upper.shared, last.held.shared + max(0, upper.shared - last.upper.shared)),
         )
+
+
+def start_watched(
+    confined: Confined, layout: Layout, output: IO[bytes] | None, *, stdin: IO[bytes] | int | None = subprocess.DEVNULL
+) -> tuple[SandboxProcess, Watcher]:
+    """Start a confined program under the limits of its layout; the watcher is to be closed when the program has ended.
+
+    Args:
+        confined: from `confine`.
+        layout: what it was made from.
+        output: where its stdout and stderr go, as for `SandboxProcess`; `stdin` likewise.
+
+    Raises:
+        OSError: the program could not be started.
+    """
+    limits = layout.limits
+    group = make_group(limits)
+
+    def prepare(pid: int) -> None:
+        if group is not None:
+            group.add(pid)
+        limits.apply(pid)
+
+    try:
+        process = SandboxProcess(confined, output, prepare=prepare, stdin=stdin)
+    except BaseException:
+        if group is not None:
+            group.remove()
+        raise
+    return process, Watcher(process, limits, layout.folders, group)
 
 
 class _Disk:

@@ -40,8 +40,9 @@ def clean_after(trace: Trace, alive: Path) -> None:
         trace: of the dead life.
         alive: the folder of the files of lives.
     """
-    # A process of several lives may have lost one of them only.
-    if _MARK.fullmatch(trace.owner) and all(life.owner != trace.owner for life in lives(alive)):
+    # A process of several lives may have lost one of them only; this one's lock is ours now.
+    others = (life for life in lives(alive) if life.name != trace.name)
+    if _MARK.fullmatch(trace.owner) and all(life.owner != trace.owner for life in others):
         kill_marked(trace.owner)
         for folder in _find_temporary(trace):
             remove_tree(folder)

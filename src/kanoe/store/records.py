@@ -138,10 +138,13 @@ class Records:
             raise self._unusable(str(cause)) from cause
         with contextlib.suppress(sqlite3.Error), self._reading(self._path) as connection:
             return [RunRecord(*row) for row in connection.execute(query, values)]
-        if os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK):
+        try:
             with self._open() as connection:
                 return [RunRecord(*row) for row in connection.execute(query, values)]
-        # SQLite reads a file in WAL mode only where it may write beside it: it is read from a copy.
+        except UnavailableError:
+            # SQLite reads a file in WAL mode only where it may write beside it; elsewhere it is read from a copy.
+            if self._is_writable():
+                raise
         try:
             with tempfile.TemporaryDirectory(prefix="kanoe-") as folder:
                 for name in (self._path.name, f"{self._path.name}-wal"):
@@ -151,6 +154,15 @@ class Records:
                     return [RunRecord(*row) for row in connection.execute(query, values)]
         except OSError as cause:
             raise self._unusable(str(cause)) from cause
+
+    def _is_writable(self) -> bool:
+        """Return whether a file as large as SQLite's own can be written beside the records."""
+        try:
+            with tempfile.TemporaryFile(dir=self._path.parent) as file:
+                file.write(b"x" * 65_536)
+        except OSError:
+            return False
+        return True
 
     @contextlib.contextmanager
     def _reading(self, path: Path) -> Iterator[sqlite3.Connection]:

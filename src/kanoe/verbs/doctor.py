@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +17,15 @@ from kanoe.environments.surroundings import Expectation, find_expectations
 from kanoe.front.read import read_source
 from kanoe.ir.code import CellCode, parse_cell
 from kanoe.ir.source import Source
+from kanoe.sandbox.gpu import look_for_gpu
 from kanoe.store.home import Store, open_store
 from kanoe.verbs.checkup import Checkup, Finding
 from kanoe.verbs.environment import EnvironmentOptions, Locked, Watch, ignore, lock_source
-from kanoe.verbs.sandbox import attach_data
+from kanoe.verbs.queue import at_work
+from kanoe.verbs.sandbox import attach_data, wanted_gpu
 from kanoe.verbs.secrets import missing_of
+
+_LOOKS_FOR_GPU = re.compile(r"\bcuda\b|list_physical_devices|tf\.test\.gpu_device_name|device_lib\.list_local_devices")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,7 @@ class _Examination:
         return "none is attached" if data.paths else "none is read"
 
 
+@at_work("doctor")
 def check_source(
     reference: str | Path,
     options: DoctorOptions = DoctorOptions(),
@@ -115,7 +120,12 @@ def check_source(
     missing = missing_programs(programs, name)
     used = ", ".join(use.program for use in programs) or "none is used"
     examination.findings.append(Finding("programs", used, missing))
-    examination.findings += _check_surroundings(source, cells, internet=bool(options.internet))
+    expected = find_expectations(cells)
+    secrets = tuple(missing_of(expected, source))
+    examination.findings.append(Finding("secrets", _listed(expected, "secret"), secrets))
+    examination.look("GPU", lambda tell: _check_gpu(examination, cells, expected, tell))
+    missed = () if options.internet else tuple(_internet(source, expected, name))
+    examination.findings.append(Finding("internet", _listed(expected, "internet"), missed))
     return Checkup(source.path, tuple(examination.findings), examination.exit_code)
 
 
@@ -150,33 +160,40 @@ def _check_side_data(examination: _Examination, cells: Sequence[CellCode], tell:
     return ", ".join(datum.name for datum in data) or "none is read"
 
 
-def _check_surroundings(source: Source, cells: Sequence[CellCode], *, internet: bool) -> list[Finding]:
-    expected = find_expectations(cells)
-    name = source.path.name
-    return [
-        Finding("secrets", _listed(expected, "secret"), tuple(missing_of(expected, source))),
-        Finding("GPU", _listed(expected, "gpu"), tuple(_gpu(source, expected, name))),
-        Finding(
-            "internet", _listed(expected, "internet"), () if internet else tuple(_internet(source, expected, name))
-        ),
-    ]
+def _check_gpu(
+    examination: _Examination, cells: Sequence[CellCode], expected: Sequence[Expectation], tell: Watch
+) -> str:
+    gpu = wanted_gpu(examination.options.gpu)
+    if gpu is None:
+        for diagnostic in _gpu(examination.source, cells, expected, examination.source.path.name):
+            tell(Noted(diagnostic=diagnostic))
+        return _listed(expected, "gpu")
+    return f"given: {'; '.join(gpu.names) or 'this machine has one'}"
 
 
 def _listed(expected: Iterable[Expectation], kind: str) -> str:
     return ", ".join(one.what for one in expected if one.kind == kind) or "not used"
 
 
-def _gpu(source: Source, expected: Iterable[Expectation], name: str) -> Iterable[Diagnostic]:
-    if shutil.which("nvidia-smi") is not None:
-        return
+def _gpu(source: Source, cells: Sequence[CellCode], expected: Iterable[Expectation], name: str) -> Iterable[Diagnostic]:
     metadata = source.metadata
+    asked = metadata is not None and (metadata.enable_gpu or metadata.enable_tpu)
     first = next((one for one in expected if one.kind == "gpu"), None)
+    looks = any(_LOOKS_FOR_GPU.search(code.python) for code in cells)
+    if not (asked or first or looks):
+        return
+    place = cell_place(name, first.cell, first.line) if first else "kernel-metadata.json" if asked else None
+    found = look_for_gpu()
+    if found.gpu is not None:
+        message = "it can use a GPU; this machine has one, and a run is given it when asked"
+        yield info("gpu-off", message, place=place, hint="`--gpu`")
+        return
+    none = found.trouble or "this machine shows none"
     if first is not None:
-        message = f"it uses a GPU (`{first.what}`), and this machine shows none"
-        yield warning("gpu-missing", message, place=cell_place(name, first.cell, first.line))
-    elif metadata is not None and (metadata.enable_gpu or metadata.enable_tpu):
-        message = "it asks for an accelerator, and this machine shows none: it may be slow"
-        yield info("gpu-missing", message, place="kernel-metadata.json")
+        yield warning("gpu-missing", f"it uses a GPU (`{first.what}`), and {none}", place=place, hint=found.hint)
+    elif asked:
+        message = f"it asks for an accelerator, and {none}: it may be slow"
+        yield info("gpu-missing", message, place=place, hint=found.hint)
 
 
 def _internet(source: Source, expected: Iterable[Expectation], name: str) -> Iterable[Diagnostic]:

@@ -15,6 +15,7 @@ from kanoe.environments.lock_file import read_lock
 from kanoe.front.read import read_source
 from kanoe.store.home import Store, open_store
 from kanoe.verbs.environment import EnvironmentOptions, Watch, ignore, lock_source
+from kanoe.verbs.queue import at_work
 from kanoe.verbs.runs import show_run
 
 _LOCK_NAME = "kanoe.lock"
@@ -72,6 +73,7 @@ class EnvironmentDifference:
         return [*lines, f"{len(self.distributions)} distributions differ, {self.same} are the same"]
 
 
+@at_work("env-diff")
 def diff_environments(
     before: str | Path,
     after: str | Path,

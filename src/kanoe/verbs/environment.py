@@ -32,6 +32,7 @@ from kanoe.ir.code import parse_cell
 from kanoe.ir.source import Source
 from kanoe.store.home import Store, open_store
 from kanoe.verbs.beside import bring_beside
+from kanoe.verbs.queue import at_work
 
 Watch = Callable[[Event], None]
 
@@ -264,6 +265,7 @@ def ignore(_event: Event) -> None:
     """Watch nothing."""
 
 
+@at_work("env-lock")
 def write_lock(
     reference: str | Path,
     options: EnvironmentOptions = EnvironmentOptions(),
@@ -339,7 +341,8 @@ class ShownEnvironment:
         width = max(
             (len(f"{entry.name} {entry.version}") for entry in lock.distributions if entry.name in asked), default=0
         )
-        size = f", {lock.size / 1e6:.0f} MB to download" if lock.size else ""
+        least = "at least " if any(entry.size is None for entry in lock.distributions) else ""
+        size = f", {least}{lock.size / 1e6:.0f} MB to download" if lock.size else ""
         lines = [f"{self.source.path.name}: {self.locked.describe()}; {len(lock.distributions)} distributions{size}"]
         if self.locked.file is not None:
             lines.append(f"from the lock {self.locked.file.name}")
@@ -379,6 +382,7 @@ def _join(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+@at_work("env-show")
 def show_environment(
     reference: str | Path,
     options: EnvironmentOptions = EnvironmentOptions(),

@@ -86,6 +86,7 @@ def lay_out_installs(
         "installed": f"{home.inside}/{modules}",
         "internet": internet,
         "as_of": environment.lock.as_of,
+        "links": [need.url for need in environment.lock.requirements if need.url is not None],
         "run": f"kanoe run {shlex.quote(source.path.name)}",
         "conda": dict(read_pairs("conda")),
         "apt": _by_package(read_pairs("programs")),

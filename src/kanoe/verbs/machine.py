@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import sysconfig
 import threading
 import time
 from collections.abc import Callable
@@ -51,7 +51,6 @@ LOOKS: tuple[tuple[str, tuple[Look, ...]], ...] = (
             Look("a run uses", walls.look_at_sandbox),
             Look("seccomp", walls.look_at_seccomp),
             Look("limits", walls.look_at_limits),
-            Look("open files", walls.look_at_open_files),
         ),
     ),
     (
@@ -79,8 +78,7 @@ LOOKS: tuple[tuple[str, tuple[Look, ...]], ...] = (
     (
         "other places",
         (
-            Look("docker", functools.partial(programs.look_at_engine, "docker")),
-            Look("podman", functools.partial(programs.look_at_engine, "podman")),
+            Look("engines", programs.look_at_engines),
             Look("clients", programs.look_at_clients),
             Look("Kaggle", programs.look_at_credentials),
             Look("keyring", programs.look_at_keyring),
@@ -131,6 +129,8 @@ def _look_at_once(
     def look_at(look: Look) -> None:
         found[look.name] = _look(look, store, problem)
 
+    # Python fills this table at the first call, and two threads at once read it half full; who looks for uv asks it.
+    sysconfig.get_config_vars()
     # A look that hangs (a dead network disk) must not keep the command from ending.
     threads = [threading.Thread(target=look_at, args=(look,), name=look.name, daemon=True) for look in looks]
     for thread in threads:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kanoe.back.worker_zip import worker_zip
-from kanoe.base.files import remove_tree, replace_file
+from kanoe.base.files import read_untrusted, remove_tree, replace_file
 from kanoe.base.hashing import hash_text
 from kanoe.base.processes import check_stop
 from kanoe.base.stop import Stop
@@ -154,7 +154,7 @@ def _wait(process: SandboxProcess, stop: Stop) -> None:
 
 def _read(answers: Path, statements: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
-        lines = answers.read_text(errors="replace").splitlines()
+        lines = read_untrusted(answers).decode(errors="replace").splitlines()
     except OSError:
         return
     for number, answer in zip(lines[::2], lines[1::2], strict=False):

@@ -17,10 +17,12 @@ from kanoe.front.read import read_source
 from kanoe.ir.notebook import Cell, Notebook
 from kanoe.ir.source import Source
 from kanoe.sandbox.confine import Confined, confine
+from kanoe.sandbox.gpu import with_gpu
 from kanoe.sandbox.process import SandboxProcess
 from kanoe.store.home import open_store
 from kanoe.verbs.environment import EnvironmentOptions, Watch, ignore, ready_environment
-from kanoe.verbs.sandbox import attach_data, laid_out
+from kanoe.verbs.queue import at_work
+from kanoe.verbs.sandbox import attach_data, laid_out, wanted_gpu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class PythonOptions(EnvironmentOptions):
     internet: bool | None = None
 
 
+@at_work("python")
 def run_python(
     arguments: Sequence[str],
     options: PythonOptions = PythonOptions(),
@@ -57,6 +60,7 @@ def run_python(
         InputError: the script is not there, or an option is wrong.
         UnavailableError: the environment cannot be made.
     """
+    gpu = wanted_gpu(options.gpu)
     store = open_store()
     source = _source_of(arguments, Path.cwd())
     made = ready_environment(source, options, store, watch, stop or Stop())
@@ -68,8 +72,9 @@ def run_python(
         compiling(made.environment),
     ):
         command = [str(made.environment.python), *arguments]
+        layout = with_gpu(place.layout, gpu) if gpu is not None else place.layout
         ready()
-        status = _wait(confine(place.tool, place.layout, command))
+        status = _wait(confine(place.tool, layout, command))
     return status if status >= 0 else 128 - status
 
 

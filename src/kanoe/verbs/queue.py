@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
 
 from kanoe.back.run_folder import RunFolder
 from kanoe.base.errors import UnavailableError
@@ -14,8 +16,11 @@ from kanoe.base.processes import check_stop
 from kanoe.base.stop import Stop
 from kanoe.engine.events import RunState, StageChanged
 from kanoe.store.alive import Life, living, unusable
-from kanoe.store.home import Store, prepare_store
+from kanoe.store.home import Store, open_store, prepare_store
 from kanoe.verbs.lost import settle_lost
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 _PAUSE = 0.2  # seconds between two looks at the queue
 
@@ -37,19 +42,31 @@ def living_run(store: Store, run: str) -> Iterator[Life]:
 
 
 @contextlib.contextmanager
-def working(store: Store, verb: str) -> Iterator[Life | None]:
-    """Live in the store as other work than a run, which takes no slot; where the store cannot be written, work without.
+def living_work(store: Store, verb: str) -> Iterator[Life]:
+    """Live in the store as other work than a run, which takes no slot.
 
-    Args:
-        store: what is used.
-        verb: what is done.
+    Raises:
+        UnavailableError: the store cannot be written.
     """
-    with contextlib.ExitStack() as stack:
-        life: Life | None = None
-        with contextlib.suppress(UnavailableError):
-            prepare_store(store)
-            life = stack.enter_context(living(store.alive, f"{verb}-{secrets.token_hex(4)}", "work"))
+    prepare_store(store)
+    with living(store.alive, f"{verb}-{secrets.token_hex(4)}", "work") as life:
         yield life
+
+
+def at_work(verb: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Let a verb live in the store as other work while it goes on; where the store cannot be written, it works without."""
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        @functools.wraps(function)
+        def work(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Result:
+            with contextlib.ExitStack() as stack:
+                with contextlib.suppress(UnavailableError):
+                    stack.enter_context(living_work(open_store(), verb))
+                return function(*arguments, **keywords)
+
+        return work
+
+    return decorate
 
 
 def wait_for_slot(life: Life, jobs: int | None, folder: RunFolder, stop: Stop) -> int:

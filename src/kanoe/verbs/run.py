@@ -19,6 +19,7 @@ from kanoe.back.sessions import SessionPlan, SessionRunner
 from kanoe.back.worker_zip import worker_zip
 from kanoe.base.diagnostics import Diagnostic, cell_place, error, info
 from kanoe.base.errors import CancelledError, ExitCode, InputError, KanoeError, UnavailableError
+from kanoe.base.files import read_untrusted
 from kanoe.base.secrets import Secrets
 from kanoe.base.stop import Stop, until_stopped
 from kanoe.engine.cells import plan_cells
@@ -303,7 +304,7 @@ def _session(
 def _keep_log(log: Path, folder: RunFolder, secrets: Mapping[str, str]) -> None:
     """Keep what a kernel said of a crash."""
     with contextlib.suppress(OSError):
-        said = log.read_bytes()
+        said = read_untrusted(log)
         if b"Fatal Python error" in said or b"Traceback (most recent call last)" in said:
             text = Mask(secrets.values()).text(said.decode(errors="surrogateescape"))
             (folder.directory / "kernel.log").write_text(text, errors="surrogateescape")

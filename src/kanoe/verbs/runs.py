@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from kanoe.back.kaggle_log import kaggle_log
 from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError
 from kanoe.base.journal import read_journal
+from kanoe.base.sizes import show_size
 from kanoe.engine.events import Event, RunState, TaskMessage, event_from_dict, standing
 from kanoe.engine.report import iso_time
 from kanoe.store.alive import is_alive
@@ -123,6 +126,13 @@ def read_logs(reference: str = "last", *, follow: bool = False, as_json: bool = 
         time.sleep(0.5)
 
 
+def _no_files(folder: str, names: list[str]) -> set[str]:
+    """Return the names of pipes, sockets and devices, which a notebook may leave and nobody can copy."""
+    modes = {name: os.lstat(os.path.join(folder, name)).st_mode for name in names}  # noqa: PTH118 - names, not paths
+    kept = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
+    return {name for name, mode in modes.items() if not any(of_kind(mode) for of_kind in kept)}
+
+
 def fetch_run(reference: str = "last", directory: Path | None = None) -> Path:
     """Copy a run's files into a folder and return it.
 
@@ -147,7 +157,7 @@ def fetch_run(reference: str = "last", directory: Path | None = None) -> Path:
         target.mkdir(parents=True, exist_ok=True)
         for name in _FETCHED:
             if (source / name).is_dir():
-                shutil.copytree(source / name, target / name, symlinks=True)
+                shutil.copytree(source / name, target / name, symlinks=True, ignore=_no_files)
             elif (source / name).exists():
                 shutil.copy2(source / name, target / name)
     except (OSError, shutil.Error) as cause:
@@ -191,7 +201,7 @@ def show_lines(shown: Shown) -> list[str]:
         lines.append(f"data         /kaggle/input/{entry['place']} is {entry['given']}")
     for task in report["tasks"]:
         reason = f"  {task['reason']}" if task["reason"] else ""
-        lines.append(f"  {task['name']:<9} {task['state']:<9} {task['seconds']:8.2f} s{reason}")
+        lines.append(f"  {task['name']:<9} {task['state']:<9} {task['seconds']:8.2f} s{_used(task)}{reason}")
     if report.get("reproduction"):
         lines.append(f"compared     {report['reproduction']['summary']}")
     for artifact in report["artifacts"]:
@@ -203,6 +213,14 @@ def show_lines(shown: Shown) -> list[str]:
             lines.append(f"  → {diagnostic['hint']}")
     lines.append(f"folder       {shown.listed.directory}")
     return lines
+
+
+def _used(task: Mapping[str, Any]) -> str:
+    """Return the columns of what a task used at most: memory, CPU, and bytes on disk."""
+    memory, cpu, disk = (task.get(name) for name in ("memory", "cpu", "disk"))
+    if memory is None and cpu is None:
+        return ""
+    return f" {show_size(memory or 0):>9} {cpu or 0.0:8.2f} s CPU {show_size(disk or 0):>9} disk"
 
 
 def _records() -> Records:

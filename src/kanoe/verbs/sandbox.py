@@ -11,7 +11,7 @@ from pathlib import Path
 from kanoe.base.diagnostics import Diagnostic, cell_place, info, warning
 from kanoe.base.errors import UnavailableError
 from kanoe.base.files import remove_tree
-from kanoe.base.processes import owner
+from kanoe.base.processes import marked, owner
 from kanoe.engine.events import Event, Noted, StageChanged
 from kanoe.front.paths import PathUse, find_paths, keeps_folder
 from kanoe.ir.source import Source
@@ -135,7 +135,13 @@ def laid_out(
         tools=(*ready.tools, *ready.beside.folders, *installs.tools),
         variables=kaggle_variables(
             [*installs.programs, str(ready.programs), *map(str, ready.beside.programs)],
-            {"VIRTUAL_ENV": str(ready.environment.path), **ready.beside.variables, **installs.variables},
+            # Without walls programs may outlive a Kanoe that is killed; the mark lets them be found.
+            {
+                "VIRTUAL_ENV": str(ready.environment.path),
+                **ready.beside.variables,
+                **installs.variables,
+                **(marked({}) if tool.kind == "none" else {}),
+            },
         ),
         internet=bool(internet),
     )

@@ -5,8 +5,8 @@ there while it works, and is taken away afterwards: what it replaces is what the
 """
 
 import fcntl
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,7 +72,7 @@ class Overlay(object):
             show: called with each line that is worth showing.
 
         Returns:
-            The exit status, and the changes: `(action, name, version)`.
+            The exit status, and the changes: `(sign, name, version)`, as uv writes them.
         """
         python = self._interpreter(self.folder, self.modules)
         with open(os.path.join(self.folder, "kanoe", "lock"), "w") as lock:
@@ -87,10 +87,10 @@ class Overlay(object):
                 self._tidy()
         return code, changes
 
-    def uninstall(self, names, show):
+    def uninstall(self, names):
         """Take away what the run has installed; what stands in the environment is seen again."""
         python = self._interpreter(self.folder, self.modules)
-        return self._uv(["pip", "uninstall", "--python", python] + names, show)[0]
+        return self._uv(["pip", "uninstall", "--python", python] + names)[0]
 
     def check(self):
         """Return uv's exit status and words on whether everything has what it needs."""
@@ -162,8 +162,6 @@ class Overlay(object):
             with open(os.open(settings, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
                 file.write(configuration.get("settings") or "")
             command = [configuration["uv"]] + arguments + ["--config-file", settings]
-            if arguments[1] == "install":
-                command += ["--output-format", "json"]
             said = []
             with open(os.path.join(scratch, "out"), "w+b") as out:
                 process = subprocess.Popen(
@@ -178,7 +176,7 @@ class Overlay(object):
                 code = process.wait()
                 out.seek(0)
                 text = out.read().decode("utf-8", "replace")
-        return code, _changes(text), "\n".join(said) + "\n" + text
+        return code, _changes(said), "\n".join(said) + "\n" + text
 
     def _masked(self, line):
         for secret in self.configuration.get("masked") or ():
@@ -186,11 +184,10 @@ class Overlay(object):
         return line
 
 
-def _changes(text):
-    try:
-        return [(one["action"], one["name"], one.get("version") or "") for one in json.loads(text)["changes"]]
-    except (ValueError, KeyError, TypeError):
-        return []
+def _changes(lines):
+    """Return what uv says it has done: ` + six==1.17.0`, ` - six==1.15.0`, ` ~ six==1.17.0 (from file:///...)`."""
+    found = [re.match(r" ([-+~]) ([A-Za-z0-9._-]+)==(\S+)", line) for line in lines]
+    return [match.groups() for match in found if match]
 
 
 def _shadow(one, modules, needs):

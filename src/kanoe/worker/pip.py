@@ -161,6 +161,8 @@ def _parse(arguments, conda):
     waiting = list(arguments)
     while waiting:
         word = waiting.pop(0)
+        if not word.strip():
+            continue
         if word == "--":
             words += waiting
             break
@@ -239,25 +241,55 @@ def _install(session):
         word for word in command.words if not re.match(r"pip\s*(?:[<>=!~]|$)", word) or session.say(_own_pip())
     ]
     files = command.values("--requirement")
-    missing = [file for file in files if not re.match(r"https?:", file) and not os.path.exists(file)]
+    missing = [file for file in files if not re.match(r"https?:", file) and not os.path.isfile(file)]
     if missing:
         _say(
             "ERROR: Could not open requirements file: [Errno 2] No such file or directory: %r" % missing[0], error=True
         )
         return 1
-    links = [word for word in command.words if _is_link(word)]
-    editables = command.values("--editable")
-    if not command.words and not files and not editables:
+    if not command.words and not files and not command.values("--editable"):
         return 0 if session.arguments[1:] else _nothing()
-    if not links and not editables and not _paths(command.words):
-        wanted = command.words + ["--requirement=" + file for file in files]
-        wanted += ["--constraint=" + file for file in command.values("--constraint")]
-        if session.overlay.satisfied(wanted):
+    known = {word: _known(session, word) for word in command.words + command.values("--editable")}
+    if None not in known.values():
+        wanted = [text for text in known.values() if text] + ["--requirement=" + file for file in files]
+        constraints = ["--constraint=" + file for file in command.values("--constraint")]
+        if not wanted or session.overlay.satisfied(wanted + constraints):
             return _already(session)
+    command.words = [word for word in command.words if not _is_link(word) or known[word] is None]
     local = _is_local(command)
     if not session.overlay.internet and not local:
         return _refuse(session)
     return _really_install(session, local)
+
+
+def _known(session, word):
+    """Return what to ask of the environment in place of an argument: a requirement, nothing if it has it, `None` if it cannot know."""
+    wheel = re.match(r"(?:.*/)?([A-Za-z0-9_.]+)-([^-/]+)(?:-\d[^-/]*)?-[^-/]+-[^-/]+-[^-/]+\.whl$", word)
+    if wheel and not _is_link(word):
+        return "%s==%s" % wheel.groups()
+    if _is_link(word):
+        return "" if _has_link(session, word) else None
+    return None if _paths([word]) else word
+
+
+def _has_link(session, word):
+    """Return whether the environment was built with this repository or file; a tag or branch is taken for the commit that it had."""
+    address, state = _address(word)
+    held = [one.pinned.partition(" @ ")[2] for one in session.distributions.values()]
+    for other in [url for url in held if url] + list(session.configuration.get("links") or ()):
+        there, commit = _address(other)
+        if there == address and (not re.match(r"[0-9a-f]{7,40}$", state) or commit.startswith(state)):
+            return True
+    return False
+
+
+def _address(link):
+    """Return where a link leads, in one spelling, and which state of it."""
+    link = re.sub(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?\s*@\s*(?=\w+[+:])", "", link.strip()).partition("#")[0]
+    link = re.sub(r"^(?:git\+)?(?:\w+://)?(?:[^/@]*@)?", "", link)
+    address, _, state = link.partition("@")
+    address = re.sub(r"(?:\.git)?/?$", "", address.replace(":", "/"))
+    return address.lower(), state
 
 
 def _own_pip():
@@ -311,7 +343,7 @@ def _lines_of(path, seen):
         nested = re.match(r"(?:-r|--requirement)[\s=]*(.+)$", line)
         if nested:
             other = os.path.join(os.path.dirname(path), nested.group(1).strip())
-            found += _lines_of(other, seen) if os.path.exists(other) else []
+            found += _lines_of(other, seen) if os.path.isfile(other) else []
         elif line and not line.startswith("-"):
             found.append(re.split(r"\s--", line)[0].strip())
     return found
@@ -321,9 +353,11 @@ def _already(session):
     """Say in pip's words that everything is there."""
     found = session.distributions
     for text in _requirements(session):
-        match = _NAME.match(text)
+        match = _NAME.match(_known(session, text) or "")
         one = found.get(installed.normalise(match.group(1))) if match else None
-        if one is None:
+        if _is_link(text) or (_paths([text]) and one is None):
+            session.say("Requirement already satisfied: %s" % text)
+        elif one is None:
             session.say("Ignoring %s: markers do not match your environment" % text.partition(";")[0].strip())
         elif session.program in _CONDAS:
             session.say("# %s %s is installed" % (one.name, one.version))
@@ -356,40 +390,43 @@ def _refuse(session):
 
 
 def _really_install(session, local):
-    command = session.command
+    shown = []
+    code, changes = session.overlay.install(
+        _for_uv(session), lambda line: shown.append(line) or _progress(session, line)
+    )
+    if code == 0:
+        _report(session, changes)
+        return 0
+    for line in shown:
+        if not _is_progress(line):
+            _say(line if not line.startswith("error: ") else "ERROR: " + line[7:], error=True)
+    if local and not session.overlay.internet:
+        run = session.configuration.get("run") or "kanoe run NOTEBOOK"
+        _say("ERROR: the files here do not suffice, and the run has no internet: `%s --internet`" % run, error=True)
+    return 1
+
+
+def _for_uv(session):
+    """Return what `uv pip install` is told."""
+    command, internet = session.command, session.overlay.internet
     arguments = list(command.words) + ["--requirement=" + file for file in command.values("--requirement")]
     arguments += ["--editable=" + path for path in command.values("--editable")]
-    for name, value in command.options:
-        if name in _PASSED or name == "--find-links" or (name in _INDEX and session.overlay.internet):
-            arguments.append("%s=%s" % (name, value) if value else name)
+    passed = _PASSED | {"--find-links", "--target"} | (_INDEX if internet else frozenset())
+    arguments += ["%s=%s" % (name, value) if value else name for name, value in command.options if name in passed]
     if command.has("--pre"):
         arguments.append("--prerelease=allow")
     if command.has("--upgrade"):
         names = [_NAME.match(word) for word in command.words]
         arguments += ["--upgrade-package=" + match.group(1) for match in names if match]
-    for folder in command.values("--target"):
-        arguments.append("--target=" + folder)
-    as_of = session.configuration.get("as_of")
-    if as_of:
-        arguments.append("--exclude-newer=" + as_of)
-    if not session.overlay.internet:
-        arguments += ["--offline", "--no-index"]
+    if session.configuration.get("as_of"):
+        arguments.append("--exclude-newer=" + session.configuration["as_of"])
+    if not internet or command.has("--no-index"):
+        arguments.append("--no-index")
+    if not internet:
+        arguments.append("--offline")
         if _paths(command.words + command.values("--editable")):
             arguments.append("--no-build-isolation")
-    elif command.has("--no-index"):
-        arguments.append("--no-index")
-    shown = []
-    code, changes = session.overlay.install(arguments, lambda line: shown.append(line) or _progress(session, line))
-    if code != 0:
-        for line in shown:
-            if not _is_progress(line):
-                _say(line if not line.startswith("error: ") else "ERROR: " + line[7:], error=True)
-        if not session.overlay.internet and local:
-            run = session.configuration.get("run") or "kanoe run NOTEBOOK"
-            _say("ERROR: the files here do not suffice, and the run has no internet: `%s --internet`" % run, error=True)
-        return 1
-    _report(session, changes)
-    return 0
+    return arguments
 
 
 def _is_progress(line):
@@ -414,9 +451,9 @@ def _progress(session, line):
 
 def _report(session, changes):
     """Say in pip's words what was installed."""
-    added = {name: version for action, name, version in changes if action in ("installed", "reinstalled")}
+    added = {name: version for action, name, version in changes if action in "+~"}
     for action, name, version in changes:
-        if action == "uninstalled":
+        if action == "-":
             session.say(
                 "Found existing installation: %s %s (this run now sees another; the environment keeps it)"
                 % (name, version)
@@ -445,7 +482,7 @@ def _uninstall(session):
         else:
             _say("WARNING: Skipping %s as it is not installed." % text, error=True)
     if names:
-        code = session.overlay.uninstall(names, lambda line: None)
+        code = session.overlay.uninstall(names)
         for name in names if code == 0 else ():
             session.say("Successfully uninstalled %s-%s" % (name, own[installed.normalise(name)].version))
     return 0

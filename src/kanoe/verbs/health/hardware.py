@@ -88,13 +88,13 @@ def look_at_language() -> Finding:
 
 def look_at_memory() -> Finding:
     """Tell how much memory a run can have; less than the machine's where a container says so."""
-    told = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
-    machine, free = int(told["MemTotal"]) * 1024, int(told.get("MemAvailable", told["MemFree"])) * 1024
+    told: dict[str, str] = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
+    machine, free = int(told["MemTotal"]) * 1024, int(told.get("MemAvailable") or told["MemFree"]) * 1024
     ours = machine_memory()
     text = f"{show_size(ours)}, {show_size(min(free, ours))} free"
     if ours < machine * 0.99:
         text += f", of the machine's {show_size(machine)}"
-    swap = int(told.get("SwapTotal", 0)) * 1024
+    swap = int(told.get("SwapTotal", "0")) * 1024
     text += f", swap {show_size(swap)}" if swap else ", no swap"
     if ours < _SMALL:
         hint = "Give the machine or container more, or run small notebooks; of WSL: `memory=` in `.wslconfig`"

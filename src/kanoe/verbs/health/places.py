@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kanoe.base.diagnostics import Diagnostic, Severity, error, info, warning
@@ -69,7 +69,7 @@ def _size_text(path: Path) -> str:
         if time.monotonic() > deadline:
             whole = False
             break
-    return f"{'' if whole else 'more than '}{total / 1e9:.1f} GB"
+    return f"{total / 1e9:.1f} GB" if whole else f"more than {total / 1e9:.1f} GB (`kanoe store size` counts all)"
 
 
 def _umask_oddities() -> Iterator[Diagnostic]:
@@ -102,13 +102,14 @@ def _file_system_oddities(path: Path) -> Iterator[Diagnostic]:
         if (folder / "A").exists():
             message = "its file system takes `a` and `A` for one name, and some libraries have both"
             yield warning("file-system-odd", message, hint=elsewhere)
-        for what, trial in (
-            ("symbolic links", lambda: (folder / "link").symlink_to("a")),
-            ("hard links", lambda: (folder / "hard").hardlink_to(folder / "a")),
-            ("locks (flock)", lambda: _lock(folder / "lock")),
-        ):
+        trials: tuple[tuple[str, Callable[[Path], None]], ...] = (
+            ("symbolic links", lambda path: path.symlink_to("a")),
+            ("hard links", lambda path: path.hardlink_to(path.parent / "a")),
+            ("locks (flock)", _lock),
+        )
+        for number, (what, trial) in enumerate(trials):
             try:
-                trial()
+                trial(folder / str(number))
             except OSError:
                 severity = Severity.WARNING if what == "hard links" else Severity.ERROR
                 yield Diagnostic("file-system-odd", severity, f"its file system has no {what}", None, elsewhere)

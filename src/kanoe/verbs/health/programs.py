@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kanoe.base.diagnostics import Diagnostic, Severity, info, warning
+from kanoe.base.errors import KanoeError
 from kanoe.environments.interpreters import find_interpreters
 from kanoe.environments.settings import index_addresses
 from kanoe.environments.uv import find_uv
@@ -44,8 +44,7 @@ def look_at_uv() -> Finding:
     if not works:
         hint = "Install it again: `python -m pip install --force-reinstall uv`"
         return trouble("uv", "uv-missing", f"`{program}` does not run: {text}", hint, Severity.ERROR)
-    where = "brought with Kanoe" if Path(program).is_relative_to(sys.prefix) else program
-    return Finding("uv", f"{text.removeprefix('uv ').split(' ')[0]}, {where}")
+    return Finding("uv", f"{text.removeprefix('uv ').split(' ')[0]}, {program}")
 
 
 def look_at_uv_cache(store: Store) -> Finding:
@@ -65,8 +64,11 @@ def look_at_uv_cache(store: Store) -> Finding:
 
 
 def uv_cache() -> Path | None:
-    """Return uv's cache folder, which need not be there."""
-    works, text = said([find_uv(), "cache", "dir"])
+    """Return uv's cache folder, which need not be there; `None` without uv."""
+    try:
+        works, text = said([find_uv(), "cache", "dir"])
+    except KanoeError:
+        return None
     return Path(text) if works and text.startswith("/") else None
 
 
@@ -89,7 +91,7 @@ def look_at_interpreters(store: Store) -> Finding:
     return Finding(
         "Pythons",
         f"{text}; not here: {absent}",
-        (info("python-missing", f"not here: Python {absent}", hint=_bring(missing)),),
+        (info("python-missing", f"not here: {absent}", hint=_bring(missing)),),
     )
 
 
@@ -212,34 +214,39 @@ def look_at_compilers() -> Finding:
         return Finding("compilers", text)
     needs = {
         "git": "what notebooks install from repositories",
-        "gcc": "releases without a ready file (wheel), such as most for Python 3.6",
-        "gfortran": "old SciPy and scikit-learn",
+        "gcc": "releases without a ready file (wheel)",
+        "gfortran": "old SciPy without a ready file",
     }
-    fails = "; ".join(needs[name] for name in missing if name in needs) or "some old releases"
-    names = dict.fromkeys(packages[name] for name in missing)
-    remark = info(
-        "compiler-missing", f"not here: {' '.join(missing)}; {fails} cannot be had", hint=install_command(*names)
+    fails = ", ".join(needs[name] for name in missing if name in needs) or "some old releases"
+    message = f"not here: {' '.join(missing)} (for {fails})"
+    hint = install_command(*dict.fromkeys(packages[name] for name in missing))
+    return Finding("compilers", f"{text}; {message}", (info("compiler-missing", message, hint=hint),))
+
+
+def look_at_engines() -> Finding:
+    """Tell which container engines there are, and whether they answer."""
+    found = [_engine(name) for name in ("docker", "podman")]
+    return Finding(
+        "engines", "; ".join(text for text, _ in found), tuple(one for _, wrong in found if (one := wrong) is not None)
     )
-    return Finding("compilers", f"{text}; not here: {' '.join(missing)}", (remark,))
 
 
-def look_at_engine(name: str) -> Finding:
-    """Tell whether a container engine is there and answers."""
+def _engine(name: str) -> tuple[str, Diagnostic | None]:
     program = shutil.which(name)
     if program is None:
-        return Finding(name, "not installed (no run needs it)")
-    works, text = said(
-        [program, "version", "--format", "{{.Server.Version}}" if name == "docker" else "{{.Client.Version}}"]
-    )
-    if works:
-        return Finding(name, f"{text.splitlines()[-1] if text else 'works'}, {program}")
+        return f"no {name}", None
+    form = "{{.Server.Version}}" if name == "docker" else "{{.Client.Version}}"
+    works, text = said([program, "version", "--format", form])
     last = text.splitlines()[-1] if text else "it says nothing"
+    if works:
+        return f"{name} {last}", None
     hint = "`sudo systemctl start docker`"
     if "permission denied" in text.lower():
         hint = "`sudo usermod -aG docker $USER`, then log in again"
     if name == "podman":
         hint = "`podman system migrate`, or `podman info` for more"
-    return trouble(name, "engine-silent", f"is installed and does not answer: {last[:200]}", hint)
+    message = f"{name} does not answer"
+    return message, warning("engine-silent", message, place=program, hint=f"{hint} (it said: {last[:120]})")
 
 
 def look_at_clients() -> Finding:

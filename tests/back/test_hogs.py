@@ -18,7 +18,9 @@ from kanoe.sandbox.limits import ResourceLimits
 from worlds import Executed, execute, session_plan
 
 MEBIBYTE = 1 << 20
-TOOLS = [choose_tool(), Tool("none")]
+TOOLS = [tool for tool in (choose_tool("bubblewrap"), choose_tool("namespaces")) if tool.kind != "none"] + [
+    Tool("none")
+]
 HOGS = {
     "one-array": "a = bytearray(b'x') * (700 << 20)",
     "slowly": "import time\nkept = []\nfor _ in range(400):\n    kept.append(bytearray(b'x') * (4 << 20))\n    time.sleep(0.002)",
@@ -63,6 +65,28 @@ def test_a_memory_hog_ends_at_the_limit(tmp_path: Path, code: str, tool: Tool) -
     assert found.code == "memory-limit"
     assert "the limit is 300 MiB" in found.message
     assert "`--memory " in (found.hint or "")
+
+
+@pytest.mark.parametrize("tool", TOOLS[:-1], ids=lambda tool: tool.kind)
+@pytest.mark.parametrize(
+    "code",
+    [
+        "f = open('/dev/shm/f', 'wb')\nwhile True: f.write(bytes(1 << 20))",
+        "import os\nfor i in range(10**6): open(f'/dev/shm/{i}', 'wb').write(bytes(1 << 20))",
+        (
+            "from multiprocessing.shared_memory import SharedMemory\nm = SharedMemory(create=True, size=4 << 30)\n"
+            "for i in range(0, 4 << 30, 4096): m.buf[i] = 1"
+        ),
+    ],
+    ids=["one-file", "many-files", "shared-memory"],
+)
+def test_shared_memory_is_memory(tmp_path: Path, code: str, tool: Tool) -> None:
+    limits = ResourceLimits(memory=200 * MEBIBYTE)
+    executed = run(["1", code], tmp_path, limits, tool)
+    assert ends(executed)[1].state is TaskState.FAILED
+    found = explained(executed, limits)
+    assert found.code == "memory-limit"
+    assert "200 MiB" in found.message
 
 
 def test_memory_that_forked_children_share_counts_once(tmp_path: Path) -> None:
@@ -133,7 +157,9 @@ def test_too_many_processes_end_the_run(tmp_path: Path, code: str, tool: Tool) -
 
 def test_open_files_are_limited(tmp_path: Path) -> None:
     limits = ResourceLimits(open_files=200)
-    executed = run(["1", "kept = [open('/dev/null') for _ in range(300)]", "kept = None; print('on')"], tmp_path, limits)
+    executed = run(
+        ["1", "kept = [open('/dev/null') for _ in range(300)]", "kept = None; print('on')"], tmp_path, limits
+    )
     assert executed.text(2) == "on\n"
     found = explained(executed, limits)
     assert found.code == "file-limit"
