@@ -438,6 +438,7 @@ def sample_lock(*, everything: bool = False) -> lock.Lock:
         python="3.11",
         platform="linux-x86_64",
         as_of="2023-06-01",
+        accelerator="cpu",
         requirements=(pandas, toy) if everything else (pandas,),
         distributions=(
             lock.Distribution("numpy", "1.25.0", ("needed by pandas",), (numpy,), size=17300000),

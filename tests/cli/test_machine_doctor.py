@@ -20,6 +20,7 @@ from kanoe_command import KANOE, kanoe, variables
 
 from kanoe.base.diagnostics import CODES
 from kanoe.base.errors import ExitCode
+from kanoe.environments.uv import find_uv
 from kanoe.store.home import Store
 from kanoe.store.records import Records, RunRecord
 from kanoe.verbs import machine
@@ -175,6 +176,7 @@ def test_programs_that_are_not_there(tmp_path: Path) -> None:
     programs.mkdir()
     for name in ("sh", "env"):
         (programs / name).symlink_to(shutil.which(name) or "/bin/sh")
+    (programs / "uv").symlink_to(find_uv())
     code, findings, diagnostics = looked(
         {"PATH": str(programs), "KANOE_HOME": str(with_environment(tmp_path / "store"))}
     )
@@ -342,6 +344,7 @@ def test_without_bubblewrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     programs.mkdir()
     for name in ("true", "apt-get"):
         (programs / name).symlink_to("/bin/true")
+    (programs / "uv").symlink_to(find_uv())
     monkeypatch.setenv("PATH", str(programs))
     checkup = check_machine()
     assert checkup.exit_code is ExitCode.SUCCEEDED

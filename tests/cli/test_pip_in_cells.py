@@ -35,6 +35,7 @@ def test_a_cell_installs_into_the_run_when_there_is_internet(tmp_path: Path, reg
         "import subprocess, sys\nsubprocess.check_call([sys.executable, '-c', 'import ' + 'kanoe_' + 'beside'])",
         "!pip install {name}==2.0; pip list | grep -i kanoe; env",
         "%pip uninstall -y kanoe-trial",
+        "!cat /run/kanoe/installs.json",
     )
     done = kanoe("run", path, "--internet", "--no-html")
     assert done.code == 0, done.err
@@ -43,6 +44,7 @@ def test_a_cell_installs_into_the_run_when_there_is_internet(tmp_path: Path, reg
     assert folder.text(2) == "2.0\n"
     assert folder.text(4).startswith("Requirement already satisfied: kanoe-trial==2.0 in /root/.local/lib/")
     assert "Successfully uninstalled kanoe-trial-2.0" in folder.text(5)
+    assert '"internet": true' in folder.text(6)
     assert "s3cr3t" not in (folder.path / "notebook.ipynb").read_text() + done.err
     for environment in (Path(os.environ["KANOE_HOME"]) / "environments").glob("*/lib/*/site-packages"):
         assert not (environment / "kanoe_trial").exists()

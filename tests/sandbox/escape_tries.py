@@ -235,7 +235,7 @@ def see_variables_of_the_host() -> object:
     found = []
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError):
-            if name.isdecimal() and FACTS["variable"].encode() in Path(f"/proc/{name}/environ").read_bytes():
+            if name.isdecimal() and FACTS["variable"][::-1].encode() in Path(f"/proc/{name}/environ").read_bytes():
                 found.append(name)
     return found
 
@@ -375,7 +375,7 @@ def become_another_user() -> object:
         *(lambda user=user: os.setresuid(user, user, user) or f"user {user}" for user in (1, 1000, 65534)),
         *(lambda group=group: os.setresgid(group, group, group) or f"group {group}" for group in (1, 42, 1000)),
         lambda: os.setgroups([0, 42]) or "groups",
-        lambda: os.chown("owner-of-this", 1, 1) or "given away",
+        lambda: os.chown(".", 1, 1) or "given away",
     )
 
 

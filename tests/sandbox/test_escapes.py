@@ -74,10 +74,10 @@ def host_facts(folder: Path) -> Iterator[dict[str, Any]]:
     """A host with things to take: files, processes, sockets."""
     column = _MACHINES[os.uname().machine][1]
     clone, unshare, ioctl, personality = (condition[column] for condition in _CONDITIONS[:4])
-    for name in ("store", "other-run"):
+    for name in ("run", "store", "other-run"):
         (folder / name).mkdir()
         (folder / name / "secret").write_text("secret")
-    mark = secrets.token_hex(8)
+    mark, runtime_mark = secrets.token_hex(8), secrets.token_hex(8)
     with (
         tempfile.NamedTemporaryFile(dir=Path.home(), prefix=".kanoe-test-") as in_home,
         tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else folder) as in_shm,  # noqa: S108
@@ -87,7 +87,7 @@ def host_facts(folder: Path) -> Iterator[dict[str, Any]]:
         socket.socket(socket.AF_UNIX) as named,
         socket.create_server(("127.0.0.1", 0)) as server,
     ):
-        abstract.bind(f"\0{mark}")
+        abstract.bind(f"\0kanoe-{runtime_mark}")
         abstract.listen()
         runtime = Path(tempfile.mkdtemp(prefix="kn-"))
         named.bind(str(runtime / "s"))
@@ -104,14 +104,14 @@ def host_facts(folder: Path) -> Iterator[dict[str, Any]]:
                 "host_tmp": [Path(in_tmp.name).name, runtime.name],
                 # Numbers of the sandbox itself are small.
                 "host_pids": [pid for pid in (os.getpid(), os.getppid(), victim.pid) if pid > 1000],
-                "variable": f"ESCAPE_VARIABLE={mark}",
+                "variable": mark[::-1],
                 "calls": call_numbers(),
                 "clone": clone,
                 "unshare": unshare,
                 "ioctl": ioctl,
                 "personality": personality,
                 "root_device": os.stat("/").st_dev,
-                "abstract": mark,
+                "abstract": f"kanoe-{runtime_mark}",
                 "socket": str(runtime / "s"),
                 "port": server.getsockname()[1],
             }

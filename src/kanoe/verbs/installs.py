@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from kanoe.sandbox.layout import MODULES, Mount
 from kanoe.store.home import Store
 from kanoe.verbs.environment import Ready
 
-# Where registries are and how they are reached; passwords of named indexes are variables too.
+# Where registries are and how they are reached. Passwords stay out: what the run's programs read, the notebook reads.
 _PASSED = re.compile(
     r"UV_(?:DEFAULT_INDEX|INDEX_URL|INDEX|EXTRA_INDEX_URL|INDEX_STRATEGY|INSECURE_HOST|HTTP_TIMEOUT|HTTP_RETRIES|NATIVE_TLS"
-    r"|SYSTEM_CERTS|TORCH_BACKEND|INDEX_\w+_(?:USERNAME|PASSWORD))|SSL_CERT_(?:FILE|DIR)"
+    r"|SYSTEM_CERTS|TORCH_BACKEND)|SSL_CERT_(?:FILE|DIR)"
 )
+_OF_A_USER = ("_USERNAME", "_PASSWORD")
 _OF_THE_HOST = frozenset({"cache-dir", "find-links", "link-mode", "no-cache", "no-index", "offline"})
 _SEEN_ANYWAY = ("/usr", "/etc/ssl", "/etc/pki", "/etc/ca-certificates")
 
@@ -106,21 +107,20 @@ def lay_out_installs(
 
 
 def _registries(folder: Path, as_of: str | None, python_minor: tuple[int, int]) -> dict[str, Any]:
-    """Return what uv is told of registries, and the passwords among it, which no output may show."""
+    """Return what uv is told of registries, without passwords."""
     told = {**{name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}, **registry_variables()}
     network = {name: value for name, value in network_settings(folder).items() if name not in _OF_THE_HOST}
     repaired = list(repaired_metadata())
     settings = dumps(
         {**network, **build_settings(as_of, python_minor), **({"dependency-metadata": repaired} if repaired else {})}
     )
-    passwords = [value for name, value in told.items() if name.endswith("_PASSWORD")]
-    return {"variables": told, "settings": settings, "masked": [*passwords, *_passwords((settings, *told.values()))]}
+    variables = {name: _without_user(value) for name, value in told.items() if not name.endswith(_OF_A_USER)}
+    return {"variables": variables, "settings": _without_user(settings)}
 
 
-def _passwords(texts: Iterable[str]) -> list[str]:
-    """Return what stands before the `@` of addresses, and the password in it."""
-    users = {user for text in texts for user in re.findall(r"//([^/@\s\"]+)@", text)}
-    return sorted({*users, *(user.partition(":")[2] for user in users if ":" in user)} - {""}, key=len, reverse=True)
+def _without_user(text: str) -> str:
+    """Return text whose addresses name no user and no password."""
+    return re.sub(r"//[^/@\s\"']+@", "//", text)
 
 
 def _by_package(programs: Mapping[str, str]) -> dict[str, list[str]]:

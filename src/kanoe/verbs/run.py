@@ -307,7 +307,7 @@ def _keep_log(log: Path, folder: RunFolder, secrets: Mapping[str, str]) -> None:
         said = read_untrusted(log)
         if b"Fatal Python error" in said or b"Traceback (most recent call last)" in said:
             text = Mask(secrets.values()).text(said.decode(errors="surrogateescape"))
-            (folder.directory / "kernel.log").write_text(text, errors="surrogateescape")
+            (folder.directory / "kernel.log").write_bytes(text.encode(errors="surrogateescape"))
 
 
 @contextlib.contextmanager

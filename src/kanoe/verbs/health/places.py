@@ -37,7 +37,8 @@ def look_at_store(store: Store) -> Finding:
     if problem is not None:
         hint = "Set `KANOE_HOME` to a folder that you can write: `export KANOE_HOME=~/kanoe`"
         return trouble("store", "store-unusable", f"{path} cannot be written: {problem}", hint, Severity.ERROR)
-    diagnostics = (*_umask_oddities(), *_file_system_oddities(path))
+    # Who is shut out of new files cannot try anything with them.
+    diagnostics = tuple(_umask_oddities()) or tuple(_file_system_oddities(path))
     size = _size_text(path)
     version = f"version {VERSION}"
     told = "; ".join(diagnostic.message for diagnostic in diagnostics)
