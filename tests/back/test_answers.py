@@ -8,6 +8,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
 def connect(server: Answers) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(20)
-    connection.connect(str(server.path))
-    return connection
+    while True:
+        try:
+            connection.connect(str(server.path))
+            return connection
+        except BlockingIOError:  # the queue is full
+            time.sleep(0.01)
 
 
 def ask(server: Answers, question: Any) -> Any:

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,13 @@ def forever(tmp_path: Path) -> Path:
     return write_notebook(tmp_path / "forever.ipynb", "print('before')", FOREVER)
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files with a path short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def listed(env: dict[str, str]) -> list[dict[str, Any]]:
     return list(json.loads(kanoe("runs", "--json", env=env).out)["runs"])
 
@@ -44,8 +52,8 @@ def states(env: dict[str, str]) -> list[str]:
 
 def killed(command: Started) -> None:
     """Kill Kanoe alone, as the kernel does when memory is short."""
-    os.kill(command.process.pid, signal.SIGKILL)
-    command.process.wait()
+    command.signal(signal.SIGKILL)
+    command.finish()
 
 
 # Cancel
@@ -151,10 +159,8 @@ def test_control_c_while_it_waits(store: dict[str, str], forever: Path) -> None:
 
 
 def test_a_killed_run_is_lost_and_its_leftovers_are_cleaned(
-    store: dict[str, str], forever: Path, tmp_path: Path
+    store: dict[str, str], forever: Path, tmp_path: Path, temporary: Path
 ) -> None:
-    temporary = tmp_path / "t"
-    temporary.mkdir()
     env = {**store, "TMPDIR": str(temporary)}
     with started("run", forever, "-v", env=env) as command:
         command.wait_for("goes on")
@@ -413,9 +419,10 @@ def test_a_disk_too_small_for_the_environment(small: dict[str, str], tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cold", [False, True])
-def test_killed_at_any_moment_nothing_is_left_and_the_store_is_sound(tmp_path: Path, cold: bool) -> None:
-    env = own_store(tmp_path / "home") | {"TMPDIR": str(tmp_path / "t")}
-    (tmp_path / "t").mkdir()
+def test_killed_at_any_moment_nothing_is_left_and_the_store_is_sound(
+    tmp_path: Path, temporary: Path, cold: bool
+) -> None:
+    env = own_store(tmp_path / "home") | {"TMPDIR": str(temporary)}
     home = tmp_path / "home"
     if cold:
         (home / "environments").unlink()
@@ -429,7 +436,7 @@ def test_killed_at_any_moment_nothing_is_left_and_the_store_is_sound(tmp_path: P
     done: Done = kanoe("run", path, "--no-html", env=env)
     assert done.code == 0
     sound(home)
-    assert (os.listdir(tmp_path / "t"), os.listdir(home / "scratch")) == ([], [])
+    assert (os.listdir(temporary), os.listdir(home / "scratch")) == ([], [])
     assert os.listdir(home / "alive") == [".gate"]
     assert set(states(env)) <= {"LOST", "SUCCEEDED"}
     assert len(os.listdir(home / "runs")) == len(listed(env))

@@ -16,7 +16,7 @@ from kanoe.environments.accelerator import (
     without_unopened,
 )
 from kanoe.environments.needs import Needs
-from kanoe.environments.requirements import parse_extra, parse_requirement
+from kanoe.environments.requirements import parse_extra, parse_link, parse_requirement
 from kanoe.environments.tables import read_pairs
 from kanoe.environments.versions import is_specifier
 
@@ -154,6 +154,28 @@ def test_with_a_gpu_the_table_is_read_the_other_way(asked: str, day: str | None,
 )
 def test_without_a_gpu_what_is_declared_for_one_loses(asked: list[str], taken: list[str]) -> None:
     assert names(choose(*asked)) == taken
+
+
+@pytest.mark.parametrize(
+    ("link", "taken"),
+    [
+        ("https://download.pytorch.org/whl/cu100/torch-1.0.0-cp36-cp36m-linux_x86_64.whl", "torch==1.0.0"),
+        ("http://download.pytorch.org/whl/cu80/torch-0.3.0.post4-cp36-cp36m-linux_x86_64.whl", "torch==0.3.0.post4"),
+        ("https://download.pytorch.org/whl/cu110/torch-1.7.1%2Bcu110-cp37-cp37m-linux_x86_64.whl", "torch==1.7.1"),
+        ("https://example.org/cuda101/jaxlib-0.1.65+cuda101-cp37-none-manylinux2010_x86_64.whl", "jaxlib==0.1.65"),
+        ("https://example.org/x/jaxlib-0.4.1+cuda11.cudnn82-cp38-cp38-linux_x86_64.whl#sha256=ab", "jaxlib==0.4.1"),
+        ("https://download.pytorch.org/whl/cpu/torch-1.0.0-cp36-cp36m-linux_x86_64.whl", None),
+        ("https://example.org/cu100/toy-1.0.tar.gz", None),
+        ("https://example.org/toy-1.0-py3-none-any.whl", None),
+        ("git+https://github.com/someone/cu100", None),
+    ],
+)
+def test_a_link_to_a_file_for_gpus_is_a_version(link: str, taken: str | None) -> None:
+    declared, given = parse_link(link, "installed by cell 1"), parse_link(link, "--with")
+    (found,) = choose_builds(Needs((declared,)), gpu=False).requirements
+    assert (found == declared) if taken is None else (str(found) == taken)
+    assert choose_builds(Needs((declared,)), gpu=True).requirements == (declared,)
+    assert choose_builds(Needs((given,)), gpu=False).requirements == (given,)
 
 
 def test_what_is_changed_is_said_once_for_all() -> None:

@@ -74,7 +74,9 @@ def test_a_lock_for_a_gpu_is_used_without_one(source: Path, registry: Registry) 
     assert show_environment(source).locked.lock == read_lock(path)
     other, _ = write_lock(source, output=source.with_name("other.lock"))
     difference = diff_environments(path, other)
-    assert [change.as_dict() for change in difference.settings] == [{"name": "builds", "before": "cuda", "after": "cpu"}]
+    assert [change.as_dict() for change in difference.settings] == [
+        {"name": "builds", "before": "cuda", "after": "cpu"}
+    ]
     assert {"tensorflow", "tensorflow-gpu"} <= {change.name for change in difference.distributions}
 
 

@@ -126,6 +126,7 @@ LOCKS = st.builds(
     requirements=st.lists(REQUIREMENTS, max_size=3).map(tuple),
     distributions=st.lists(DISTRIBUTIONS, max_size=3, unique_by=lambda one: one.name).map(tuple),
     as_of=st.none() | TEXTS,
+    accelerator=st.sampled_from([None, "cpu", "cuda"]),
     skipped=st.lists(st.builds(Skipped, NAMES, PHRASES, TEXTS), max_size=2).map(tuple),
 )
 
@@ -155,6 +156,7 @@ FIRST, SECOND, THIRD, _ = (number for number, line in enumerate(TEXT.split("\n")
         (TEXT.replace("kanoe-lock = 1", "kanoe-lock = 2"), "form 2", 4),
         (TEXT.replace("kanoe-lock = 1", "kanoe-lock = true"), "no `kanoe-lock", None),
         (TEXT.replace('python = "3.11"', ""), "`python` is missing", 1),
+        (TEXT.replace("[[requirement]]", 'accelerator = "tpu"\n[[requirement]]', 1), "`accelerator` cannot be 'tpu'", 1),
         (TEXT.replace('python = "3.11"', 'python = "2.7"'), "`python` cannot be '2.7'", 1),
         (TEXT.replace('version = "2.1.0"', ""), "distribution 2 (numpy): `version` is missing", SECOND),
         (TEXT.replace('version = "2.1.0"', "version = 2.1"), "`version` cannot be 2.1", SECOND),

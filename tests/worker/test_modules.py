@@ -66,6 +66,27 @@ attempt("outside", lambda: client.get_secret("KEY"))
 json.dump(said, sys.stdout)
 """
 
+MANY = """
+import threading, kaggle_secrets
+found = []
+def ask():
+    found.append(kaggle_secrets.UserSecretsClient().get_secret("KEY"))
+threads = [threading.Thread(target=ask) for _ in range(400)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert len(found) == 400
+"""
+
+
+def test_hundreds_ask_at_once() -> None:
+    with tempfile.TemporaryDirectory(prefix="kn-") as folder, answering(Path(folder), {"KEY": "hush"}) as answers:
+        env = {"PYTHONPATH": str(MODULES), "PYTHONDONTWRITEBYTECODE": "1", "KANOE_ANSWERS": str(answers.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", MANY], env=env, capture_output=True, text=True, check=False, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 SECRETS = {"KEY": "hush-hush ✓ \udc80", "LONG": "x" * 1_000_000, "__gcs_access_token__": "token"}
 
 

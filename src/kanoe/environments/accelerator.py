@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -22,8 +23,11 @@ _CHOICE = re.compile(
     r"(?P<name>[A-Za-z0-9-]+|=)(?:\[(?P<extra>[\w-]+)\])?(?P<versions>[<>=!~][^@]*)?(?:@(?P<days>\S+))?$"
 )
 _KEY = re.compile(r"(?P<name>[^\[]+)(?:\[(?P<extra>[^\]]+)\])?$")
-_LABEL = re.compile(r"(==[^+,;\s]+)\+(?:cpu|cu\d+|rocm[\d.]+|xpu)\b")
-_LABELLED = frozenset({"torch", "torchvision", "torchaudio", "torchtext"})
+_LABEL = re.compile(r"(==[^+,;\s]+)\+(?:cpu|cu(?:da)?\d[\w.]*|rocm[\d.]+|xpu)\b")
+_LABELLED = frozenset({"torch", "torchvision", "torchaudio", "torchtext", "jaxlib"})
+_CUDA_FILE = re.compile(
+    r"(?P<folder>/cu(?:da)?\d+/)?(?:[^/-]+)-(?P<version>\d[^-/+]*)(?P<label>\+cu(?:da)?\d[^-/]*)?(?:-[^/-]+){3,4}\.whl(?:#.*)?$"
+)
 _GIVEN = "--with"
 _NEVER = "9999-12-31"
 
@@ -68,8 +72,10 @@ def is_gpu_library(name: str) -> bool:
 
 
 def _chosen(one: Requirement, day: str | None, *, gpu: bool) -> Requirement | None:
-    if one.url or any(why.startswith(_GIVEN) for why in one.why):
+    if any(why.startswith(_GIVEN) for why in one.why):
         return _without_label(one)
+    if one.url:
+        return one if gpu else _without_link(one)
     return _with_cuda(one, day) if gpu else _for_processor(one)
 
 
@@ -124,6 +130,14 @@ def _for_processor(one: Requirement) -> Requirement | None:
     if word == "cpu":
         return replace(one, name=target_name, guessed=False)
     return _without_label(one)
+
+
+def _without_link(one: Requirement) -> Requirement:
+    """Return a requirement that links to a file for GPUs as one of the same version: `.../whl/cu100/torch-1.0.0-cp36-….whl`."""
+    file = _CUDA_FILE.search(urllib.parse.unquote(one.url or ""))
+    if file is None or not (file["label"] or file["folder"]):
+        return one
+    return replace(one, specifier=f"=={file['version']}", url=None, guessed=False)
 
 
 def _without_label(one: Requirement) -> Requirement:

@@ -74,7 +74,7 @@ _TRIAL = (
     *("--perms", "1777", "--size", "65536", "--tmpfs", "/dev/shm"),  # noqa: S108 - the sandbox's own
 )
 _LAUNCHER = (sys.executable, "-IS", launcher.__file__)
-# What a program may write of the memory that is a file system: `/dev/shm`, and what has no other place.
+# What a program may write of the memory that is a file system: `/dev/shm`.
 _SHARE_OF_MEMORY = 0.5
 _NODES = ("null", "zero", "full", "random", "urandom", "tty")
 # Processes have numbers for names; these lead to one of them.
@@ -180,7 +180,7 @@ def confine(tool: Tool, layout: Layout, command: Sequence[str]) -> Confined:
         layout: what the program sees.
         command: the program; its paths are those of the sandbox.
     """
-    for name in ("tmp", "temp", "home"):
+    for name in ("tmp", "temp", "home", "root"):
         (layout.folders.scratch / name).mkdir(parents=True, exist_ok=True)
     null = _own_node(layout, Path(os.devnull)) or Path(os.devnull)
     if tool.kind == "none":
@@ -221,7 +221,8 @@ def _own_node(layout: Layout, node: Path) -> Path | None:
 
 def _arguments(layout: Layout) -> Iterator[str]:
     memory = str(int(min(layout.limits.memory_bytes, machine_memory()) * _SHARE_OF_MEMORY))
-    yield from ("--hostname", "kaggle", "--size", memory, "--tmpfs", "/")
+    # What a program writes to other places lies on a disk, not in memory that nobody counts.
+    yield from ("--hostname", "kaggle", "--bind", str(layout.folders.scratch / "root"), "/")
     if not layout.internet:
         yield "--unshare-net"
     yield from _system(layout)

@@ -175,7 +175,7 @@ def _no_sandbox(tool: Tool) -> Diagnostic:
         "sandbox-none",
         f"no sandbox works here ({tool.why_not}): the notebook runs as a plain process that can read and write "
         "your files, and only relative data paths (`../input`) work",
-        hint="Install bubblewrap (`apt install bubblewrap`), or allow user namespaces",
+        hint="Install bubblewrap (`apt install bubblewrap`), or allow user namespaces: `kanoe doctor` names the command",
     )
 
 

@@ -90,7 +90,7 @@ def _file_system_oddities(path: Path) -> Iterator[Diagnostic]:
     if _NETWORK.search(kind):
         yield warning(
             "file-system-odd",
-            f"it lies on a network file system ({kind}): slow, and locks may not hold",
+            f"it lies on the file system of a network or of Windows ({kind}): slow, and locks may not hold",
             hint=elsewhere,
         )
     place = next(one for one in (path, *path.parents) if one.is_dir())

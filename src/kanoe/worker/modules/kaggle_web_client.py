@@ -7,6 +7,7 @@ Kanoe listens at the Unix socket that the variable `KANOE_ANSWERS` names. A ques
 import json
 import os
 import socket
+import time
 
 _KAGGLE_URL_BASE_ENV_VAR_NAME = "KAGGLE_URL_BASE"
 _KAGGLE_USER_SECRETS_TOKEN_ENV_VAR_NAME = "KAGGLE_USER_SECRETS_TOKEN"
@@ -66,7 +67,7 @@ def _ask(question, timeout=TIMEOUT_SECS):
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(timeout)
-        connection.connect(path)
+        _connect(connection, path, time.time() + timeout)
         connection.sendall(json.dumps(question).encode("utf-8") + b"\n")
         while not received.endswith(b"\n"):
             part = connection.recv(65536)
@@ -81,3 +82,13 @@ def _ask(question, timeout=TIMEOUT_SECS):
         return json.loads(received.decode("utf-8"))
     except ValueError:
         raise ConnectionError("the Kanoe that runs this notebook gave no answer; try again") from None
+
+
+def _connect(connection, path, deadline):
+    while True:
+        try:
+            return connection.connect(path)
+        except BlockingIOError:  # so many ask at once that the queue is full: a Unix socket does not wait for its turn
+            if time.time() > deadline:
+                raise
+            time.sleep(0.02)
