@@ -1,7 +1,8 @@
-"""What the sandbox's start costs: a program that does nothing, plain, in bubblewrap with Kanoe's layout, and choosing the tool."""
+"""What the sandbox's start costs: a program that does nothing, plain and in each kind of walls, and trying whether they work."""
 
 from __future__ import annotations
 
+import functools
 import statistics
 import subprocess
 import sys
@@ -10,8 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kanoe.sandbox.confine import choose_tool, confine
+from kanoe.sandbox.confine import SandboxKind, choose_tool, confine
 from kanoe.sandbox.layout import Folders, Layout, kaggle_variables
+from kanoe.sandbox.process import SandboxProcess
+
+_KINDS: tuple[SandboxKind, ...] = ("bubblewrap", "namespaces", "none")
 
 
 def timed(work: Callable[[], object], runs: int = 20) -> float:
@@ -27,9 +31,7 @@ def timed(work: Callable[[], object], runs: int = 20) -> float:
 
 def main() -> None:
     """Print the table."""
-    tool = choose_tool()
-    if tool.kind == "none":
-        sys.exit(f"bubblewrap does not work here: {tool.why_not}")
+    tools = {kind: choose_tool(kind) for kind in _KINDS}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("working", "scratch", "runtime"):
@@ -38,15 +40,15 @@ def main() -> None:
             Folders(folder / "working", folder / "scratch", folder / "runtime"), variables=kaggle_variables([], {})
         )
 
-        def sandboxed() -> None:
-            confined = confine(tool, layout, ["true"])
-            subprocess.run(confined.command, env=confined.variables, cwd=confined.folder, check=True)
+        def sandboxed(kind: SandboxKind) -> None:
+            if SandboxProcess(confine(tools[kind], layout, ["true"]), None).wait() != 0:
+                sys.exit(f"`true` failed in {kind}")
 
-        rows = {
-            "true": timed(lambda: subprocess.run(["true"], check=True)),
-            "true in the sandbox": timed(sandboxed),
-            "choosing the tool": timed(choose_tool),
-        }
+        rows = {"true": timed(lambda: subprocess.run(["true"], check=True))}
+        for kind, tool in tools.items():
+            if tool.kind == kind:
+                rows[f"true in {kind}"] = timed(functools.partial(sandboxed, kind))
+                rows[f"trying {kind}"] = timed(functools.partial(choose_tool, kind))
     for label, milliseconds in rows.items():
         print(f"{label:<24}{milliseconds:>8.1f} ms")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kanoe.base.errors import CancelledError
-from kanoe.base.processes import process_alive, run_program
+from kanoe.base.processes import owner, process_alive, run_program
 from kanoe.base.stop import Stop
 
 
@@ -139,3 +140,35 @@ def wait_until_gone(pids: list[int]) -> None:
     while any(map(process_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not [pid for pid in pids if process_alive(pid)]
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs util-linux's `setpriv`")
+def test_a_program_dies_with_a_kanoe_that_is_killed(tmp_path: Path) -> None:
+    written = tmp_path / "pid"
+    inner = f"import os, time; open({str(written)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    outer = f"import sys; from kanoe.base.processes import run_program; run_program([sys.executable, '-c', {inner!r}])"
+    kanoe = subprocess.Popen([sys.executable, "-c", outer])
+    deadline = time.monotonic() + 30
+    while not (written.exists() and written.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    program = int(written.read_text())
+    assert process_alive(program)
+    kanoe.kill()
+    kanoe.wait()
+    while process_alive(program) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not process_alive(program)
+
+
+def test_a_program_that_cannot_start_says_so(tmp_path: Path) -> None:
+    (tmp_path / "closed").write_text("#!/bin/sh\n")
+    for program, problem in (("no-program-of-that-name", FileNotFoundError), (tmp_path / "closed", PermissionError)):
+        with pytest.raises(problem):
+            run_program([str(program)])
+
+
+def test_programs_are_marked_with_their_owner() -> None:
+    code = "import os; print(os.environ['KANOE_OWNER'], os.environ.get('HOME'))"
+    assert run_program(python(code), environment={}).stdout == f"{owner()} None\n"
+    forked = "import os; from kanoe.base.processes import owner\nfirst = owner()\npid = os.fork()\nif pid == 0: os._exit(owner() == first)\nraise SystemExit(os.waitpid(pid, 0)[1])"
+    assert subprocess.run([sys.executable, "-c", forked], check=False).returncode == 0

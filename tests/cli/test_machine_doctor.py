@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from kanoe_command import KANOE, kanoe, variables
 
+import kanoe as library
 from kanoe.base.diagnostics import CODES
 from kanoe.base.errors import ExitCode
 from kanoe.environments.uv import find_uv
@@ -346,7 +347,7 @@ def test_without_bubblewrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (programs / name).symlink_to("/bin/true")
     (programs / "uv").symlink_to(find_uv())
     monkeypatch.setenv("PATH", str(programs))
-    checkup = check_machine()
+    checkup = library.doctor()
     assert checkup.exit_code is ExitCode.SUCCEEDED
     bubblewrap = finding_of(checkup, "bubblewrap")
     assert (bubblewrap.state, bubblewrap.diagnostics[0].hint) == ("warning", "`sudo apt install bubblewrap`")

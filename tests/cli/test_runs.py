@@ -178,7 +178,7 @@ def test_control_c_while_following(store: dict[str, str], tmp_path: Path) -> Non
     ) as run:
         run.wait_for("x\n")
         with started("logs", "-f", env=store) as follower:
-            time.sleep(0.5)
+            time.sleep(2)
             follower.signal(signal.SIGINT)
             ended = follower.finish()
         assert (ended.code, ended.out, ended.err) == (130, "x\n", "")

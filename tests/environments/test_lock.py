@@ -156,7 +156,11 @@ FIRST, SECOND, THIRD, _ = (number for number, line in enumerate(TEXT.split("\n")
         (TEXT.replace("kanoe-lock = 1", "kanoe-lock = 2"), "form 2", 4),
         (TEXT.replace("kanoe-lock = 1", "kanoe-lock = true"), "no `kanoe-lock", None),
         (TEXT.replace('python = "3.11"', ""), "`python` is missing", 1),
-        (TEXT.replace("[[requirement]]", 'accelerator = "tpu"\n[[requirement]]', 1), "`accelerator` cannot be 'tpu'", 1),
+        (
+            TEXT.replace("[[requirement]]", 'accelerator = "tpu"\n[[requirement]]', 1),
+            "`accelerator` cannot be 'tpu'",
+            1,
+        ),
         (TEXT.replace('python = "3.11"', 'python = "2.7"'), "`python` cannot be '2.7'", 1),
         (TEXT.replace('version = "2.1.0"', ""), "distribution 2 (numpy): `version` is missing", SECOND),
         (TEXT.replace('version = "2.1.0"', "version = 2.1"), "`version` cannot be 2.1", SECOND),

@@ -3,6 +3,8 @@
 A try is a function. It is refused if it raises `OSError` or returns nothing; what it returns is the proof of an escape.
 """
 
+# ruff: noqa: PTH101, PTH103, PTH104, PTH107, PTH110, PTH111, PTH116, PTH118, PTH120, PTH123, T201 - as a notebook would write it
+
 from __future__ import annotations
 
 import contextlib
@@ -128,7 +130,9 @@ def read_shared_memory_of_the_host() -> object:
 
 @attempt
 def write_programs() -> object:
-    return any_of(*(lambda folder=folder: written(f"{folder}/kanoe-try") for folder in ("/usr", "/usr/bin", "/bin", "/lib")))
+    return any_of(
+        *(lambda folder=folder: written(f"{folder}/kanoe-try") for folder in ("/usr", "/usr/bin", "/bin", "/lib"))
+    )
 
 
 @attempt
@@ -383,7 +387,11 @@ def become_another_user() -> object:
 def gain_privileges_by_programs() -> object:
     status = Path("/proc/self/status").read_text()
     found = [] if "NoNewPrivs:\t1" in status else ["privileges may be gained"]
-    for command in (["mount", "-t", "tmpfs", "none", "/tmp"], ["su", "nobody", "-s", "/bin/sh", "-c", "id"], ["sudo", "-n", "id"]):
+    for command in (
+        ["mount", "-t", "tmpfs", "none", "/tmp"],
+        ["su", "nobody", "-s", "/bin/sh", "-c", "id"],
+        ["sudo", "-n", "id"],
+    ):
         with contextlib.suppress(FileNotFoundError):
             done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=10, check=False)
             found += [command[0]] if done.returncode == 0 else []
@@ -432,7 +440,10 @@ def set_anything_of_the_devices() -> object:
 @attempt
 def have_a_release_agent_run() -> object:
     return [
-        os.path.join(root, name) for root, _, names in os.walk("/sys") for name in names if name in ("release_agent", "cgroup.procs")
+        os.path.join(root, name)
+        for root, _, names in os.walk("/sys")
+        for name in names
+        if name in ("release_agent", "cgroup.procs")
     ]
 
 
@@ -449,7 +460,21 @@ def read_secrets_of_the_kernel() -> object:
 
 @attempt
 def open_devices_of_the_host() -> object:
-    names = ("mem", "kmem", "port", "kmsg", "sda", "vda", "nvme0n1", "kvm", "fuse", "loop-control", "loop0", "console", "vsock")
+    names = (
+        "mem",
+        "kmem",
+        "port",
+        "kmsg",
+        "sda",
+        "vda",
+        "nvme0n1",
+        "kvm",
+        "fuse",
+        "loop-control",
+        "loop0",
+        "console",
+        "vsock",
+    )
     return any_of(*(lambda name=name: os.open(f"/dev/{name}", os.O_RDONLY | os.O_NONBLOCK) and name for name in names))
 
 
@@ -666,7 +691,7 @@ def answer(function: Callable[[], object]) -> str:
     except (OSError, ValueError) as cause:
         # `setrlimit` says ValueError for what is not permitted.
         return "" if isinstance(cause, OSError) or "not allowed" in str(cause) else f"broken: {cause!r}"
-    except Exception as cause:  # noqa: BLE001
+    except Exception as cause:
         return f"broken: {cause!r}"
     return str(proof) if proof else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from kanoe.base.processes import process_alive
+from kanoe.sandbox import confine as confine_module
 from kanoe.sandbox.confine import Tool, choose_tool, confine, plain_input, remove_plain_input
 from kanoe.sandbox.layout import Link, Mount
 from kanoe.sandbox.process import SandboxProcess
@@ -161,7 +164,9 @@ def wait_for(tmp_path: Path, text: str) -> None:
     raise AssertionError((tmp_path / "said").read_text())
 
 
-TOOLS = pytest.mark.parametrize("tool", [TOOL, Tool("none")], ids=["chosen", "none"])
+TOOLS = pytest.mark.parametrize(
+    "tool", [TOOL, choose_tool("namespaces"), Tool("none")], ids=["chosen", "namespaces", "none"]
+)
 
 
 @TOOLS
@@ -206,17 +211,116 @@ def test_the_status_says_how_it_ended(tmp_path: Path, tool: Tool, code: str, sta
     process.end(0)
 
 
-@needs_bubblewrap
-def test_when_kanoe_is_killed_the_sandbox_ends(tmp_path: Path) -> None:
+@TOOLS
+def test_what_is_prepared_holds_before_the_program_starts(tmp_path: Path, tool: Tool) -> None:
+    plan = session_plan(tmp_path, tool)
+    code = "import os, resource; print(os.sched_getaffinity(0), resource.getrlimit(resource.RLIMIT_NOFILE))"
+    cpu = min(os.sched_getaffinity(0))
+    seen = []
+
+    def prepare(pid: int) -> None:
+        seen.append((tmp_path / "said").read_text())
+        os.sched_setaffinity(pid, {cpu})
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (99, 99))
+
+    with (tmp_path / "said").open("wb") as said:
+        process = SandboxProcess(confine(tool, plan.layout, [str(plan.python), "-c", code]), said, prepare)
+    assert process.wait() == 0
+    assert (seen, (tmp_path / "said").read_text()) == ([""], f"{{{cpu}}} (99, 99)\n")
+
+
+@TOOLS
+def test_what_cannot_be_prepared_does_not_start(tmp_path: Path, tool: Tool) -> None:
+    plan = session_plan(tmp_path, tool)
+    pids = []
+
+    def prepare(pid: int) -> None:
+        pids.append(pid)
+        raise RuntimeError("no")
+
+    with (tmp_path / "said").open("wb") as said, pytest.raises(RuntimeError):
+        SandboxProcess(confine(tool, plan.layout, ["touch", "here"]), said, prepare)
+    assert not process_alive(pids[0])
+    assert not (plan.layout.folders.working / "here").exists()
+
+
+@TOOLS
+def test_no_list_of_processes_shows_variables_or_folders(tmp_path: Path, tool: Tool) -> None:
+    plan = session_plan(tmp_path, tool, inputs=(Mount(tmp_path, "/kaggle/input/t"),))
+    plan.layout.variables["TOKEN"] = "t-o-k-e-n"  # type: ignore[index]
+    seen = []
+
+    def look(pid: int) -> None:
+        for one in (pid, int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])):
+            if one != os.getpid():
+                seen.append(Path(f"/proc/{one}/cmdline").read_bytes() + Path(f"/proc/{one}/environ").read_bytes())
+
+    SandboxProcess(confine(tool, plan.layout, ["true"]), None, look).wait()
+    assert seen
+    assert not any(
+        word in text for text in seen for word in (b"t-o-k-e-n", b"kaggle/working", bytes(plan.layout.folders.scratch))
+    )
+
+
+@TOOLS
+def test_a_program_that_is_not_there(tmp_path: Path, tool: Tool) -> None:
+    plan = session_plan(tmp_path, tool)
+    with (tmp_path / "said").open("w+b") as said:
+        process = SandboxProcess(confine(tool, plan.layout, ["/no/such/program"]), said)
+        assert process.wait() in (1, 127)
+    assert "/no/such/program" in (tmp_path / "said").read_text()
+    assert process.pids() == []
+
+
+@TOOLS
+def test_walls_that_cannot_be_built_say_why(tmp_path: Path, tool: Tool) -> None:
+    if tool.kind == "none":
+        pytest.skip("there are none")
+    plan = session_plan(tmp_path, tool, inputs=(Mount(tmp_path / "gone", "/kaggle/input/t"),))
+    with (tmp_path / "said").open("w+b") as said:
+        process = SandboxProcess(confine(tool, plan.layout, ["true"]), said, lambda _pid: None)
+        assert process.wait() == 1
+    assert str(tmp_path / "gone") in (tmp_path / "said").read_text()
+
+
+@TOOLS
+def test_what_is_said_on_stdin_and_asked_on_stdout(tmp_path: Path, tool: Tool) -> None:
+    plan = session_plan(tmp_path, tool)
+    (tmp_path / "asked").write_text("question")
+    with (tmp_path / "asked").open("rb") as asked, (tmp_path / "said").open("wb") as said:
+        assert SandboxProcess(confine(tool, plan.layout, ["cat"]), said, stdin=asked).wait() == 0
+        assert SandboxProcess(confine(tool, plan.layout, ["cat"]), said).wait() == 0
+    assert (tmp_path / "said").read_text() == "question"
+
+
+def test_a_tool_is_tried_alone() -> None:
+    assert choose_tool("none").kind == "none"
+    assert choose_tool("namespaces").kind in ("namespaces", "none")
+
+
+@pytest.mark.parametrize("without", [("bubblewrap",), ("bubblewrap", "namespaces")])
+def test_what_does_not_work_is_not_chosen_and_said(monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...]) -> None:
+    monkeypatch.setattr(confine_module, "_programs", lambda: [("/no/such/bwrap",)])
+    if "namespaces" in without:
+        monkeypatch.setattr(confine_module, "_LAUNCHER", ("false",))
+    tool = choose_tool()
+    if "namespaces" in without or tool.kind == "none":
+        assert tool.kind == "none"
+        assert "/no/such/bwrap" in (tool.why_not or "")
+        assert "namespaces: it ended with 1" in (tool.why_not or "") or "namespaces" not in without
+
+
+@TOOLS
+def test_when_kanoe_is_killed_the_sandbox_ends(tmp_path: Path, tool: Tool) -> None:
     mark = f"32.{os.getpid()}"
     code = f"""
 import sys, time
 from pathlib import Path
 sys.path[:0] = {[str(Path(__file__).parent.parent)]!r}
 from worlds import session_plan
-from kanoe.sandbox.confine import confine
+from kanoe.sandbox.confine import choose_tool, confine
 from kanoe.sandbox.process import SandboxProcess
-plan = session_plan(Path({str(tmp_path)!r}))
+plan = session_plan(Path({str(tmp_path)!r}), choose_tool({tool.kind!r}))
 process = SandboxProcess(confine(plan.tool, plan.layout, ['sleep', '{mark}']), open('/dev/null', 'wb'))
 print('up', flush=True)
 time.sleep(60)

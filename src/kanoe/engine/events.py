@@ -76,7 +76,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageChanged(Event):
-    """Work before the first task: `environment`, `data`, `sandbox`.
+    """Work before the first task: `queue`, `environment`, `data`, `sandbox`.
 
     Args:
         stage: its name.

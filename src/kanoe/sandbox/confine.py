@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ from typing import Literal
 
 from kanoe.sandbox import launcher
 from kanoe.sandbox.layout import INPUT, MODULES, RUNTIME, WORKING, Layout
-from kanoe.sandbox.limits import machine_memory
 from kanoe.sandbox.seccomp import deny_list
 
 SandboxKind = Literal["bubblewrap", "namespaces", "none"]
@@ -180,7 +180,7 @@ def confine(tool: Tool, layout: Layout, command: Sequence[str]) -> Confined:
         layout: what the program sees.
         command: the program; its paths are those of the sandbox.
     """
-    for name in ("tmp", "temp", "home", "root"):
+    for name in ("tmp", "temp", "home"):
         (layout.folders.scratch / name).mkdir(parents=True, exist_ok=True)
     null = _own_node(layout, Path(os.devnull)) or Path(os.devnull)
     if tool.kind == "none":
@@ -220,9 +220,9 @@ def _own_node(layout: Layout, node: Path) -> Path | None:
 
 
 def _arguments(layout: Layout) -> Iterator[str]:
-    memory = str(int(min(layout.limits.memory_bytes, machine_memory()) * _SHARE_OF_MEMORY))
+    memory = str(int(layout.limits.memory_bytes * _SHARE_OF_MEMORY))
     # What a program writes to other places lies on a disk, not in memory that nobody counts.
-    yield from ("--hostname", "kaggle", "--bind", str(layout.folders.scratch / "root"), "/")
+    yield from ("--hostname", "kaggle", "--bind", tempfile.mkdtemp(prefix="root-", dir=layout.folders.scratch), "/")
     if not layout.internet:
         yield "--unshare-net"
     yield from _system(layout)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kanoe.base.processes import process_alive
-from kanoe.sandbox.limits import ResourceLimits
+from kanoe.sandbox.limits import ResourceLimits, count_cpus
 
 _PREFIX = "kanoe"
 _ROOT = Path("/sys/fs/cgroup")
@@ -25,6 +25,8 @@ _KILL_SECONDS = 2.0
 # The page cache counts too, and the kernel takes it back before it kills; this is for what it cannot take back at once.
 _SLACK_SHARE = 0.1
 _SLACK = 256 << 20
+# What each thread outside has in version 1; in version 2 groups share alike by themselves.
+_CPU_SHARES = 1024
 _numbers = itertools.count()
 
 
@@ -58,8 +60,16 @@ class ControlGroup:
                         return True
         return False
 
+    def close_door(self) -> None:
+        """Let nothing in it start another process: what is being ended cannot outrun that."""
+        for folder in self.folders:
+            with contextlib.suppress(OSError):
+                if (folder / "pids.max").exists():
+                    (folder / "pids.max").write_text("0")
+
     def remove(self) -> None:
         """End what is left in it, and take it away."""
+        self.close_door()
         deadline = time.monotonic() + _KILL_SECONDS
         while (pids := self.pids()) and time.monotonic() < deadline:
             for pid in pids:
@@ -80,7 +90,8 @@ def make_group(limits: ResourceLimits, process: Path = Path("/proc/self"), root:
         root: where control groups are mounted.
     """
     remove_left_groups(process, root)
-    settings = {"pids.max": str(limits.processes)}
+    # A program's share of a busy machine is that of one busy thread for each of its CPUs, however many processes it starts.
+    settings = {"pids.max": str(limits.processes), "cpu.shares": str(_CPU_SHARES * count_cpus(limits.cpus))}
     if limits.memory is not None:
         bytes_ = str(int(limits.memory_bytes * (1 + _SLACK_SHARE)) + _SLACK)
         settings |= {"memory.max": bytes_, "memory.limit_in_bytes": bytes_, "memory.oom.group": "1"}
@@ -135,7 +146,7 @@ def _parents(process: Path, root: Path) -> Iterator[Path]:
         number, controllers, path = (*line.split(":", 2), "", "")[:3]
         if number == "0" and not controllers:
             yield from _delegated(root, path)
-        for controller in {"memory", "pids"} & set(controllers.split(",")):
+        for controller in sorted({"memory", "pids", "cpu"} & set(controllers.split(","))):
             tree = root / controllers if (root / controllers).is_dir() else root / controller
             place = tree / path.lstrip("/")
             # In a container the path may be that of the host, while only its own part is mounted.

@@ -231,10 +231,16 @@ def _execute(plan: Plan) -> NoReturn:
         _libc.signal(number, None)
     try:
         os.chdir(plan.settings.get("--chdir", "/"))
-        os.execvpe(plan.command[0], plan.command, plan.variables)  # noqa: S606 - as it is told
+        os.execve(_find(plan.command[0], plan.variables), plan.command, plan.variables)  # noqa: S606 - as it is told
     except OSError as cause:
         os.write(2, f"launcher: {plan.command[0]}: {cause.strerror}\n".encode(errors="replace"))
     os._exit(127)
+
+
+def _find(program: str, variables: dict[str, str]) -> str:
+    """Return where a program lies; `os.execvpe` would load modules that are not there any more."""
+    places = variables.get("PATH", "/usr/bin:/bin").split(":") if "/" not in program else []
+    return next((path for place in places if os.access(path := f"{place}/{program}", os.X_OK)), program)
 
 
 def _tell(plan: Plan, pid: int) -> None:
@@ -283,8 +289,10 @@ def _build(plan: Plan) -> None:
 
 def _bind(values: list[str], attributes: int, optional: bool = False) -> None:
     source, target = _OLD + values[0], _NEW + values[1]
-    if optional and not os.path.exists(source):
-        return
+    if not os.path.exists(source):
+        if optional:
+            return
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), values[0])
     if os.path.isdir(source):
         os.makedirs(target, 0o755, exist_ok=True)
     else:

@@ -11,7 +11,7 @@ import random
 import re
 import resource
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kanoe.base.diagnostics import Diagnostic, error, info
@@ -44,6 +44,16 @@ _THREAD_VARIABLES = (
 )
 
 
+def count_cpus(most: int | None = None) -> int:
+    """Return how many CPUs this process may use, or `most` where that is fewer."""
+    count = len(os.sched_getaffinity(0))
+    return count if most is None else min(count, most)
+
+
+def _usual_processes() -> int:
+    return 1024 + 128 * count_cpus()
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
     """What a program and everything it starts may take together.
@@ -52,14 +62,14 @@ class ResourceLimits:
         memory: bytes; `None`: nine tenths of the machine's, so that no program makes the machine suffer.
         cpus: how many CPUs; `None`: all that this process may use.
         disk: bytes of the working folder, and of each file anywhere; `None`: what the file system has.
-        processes: how many processes and threads at once.
+        processes: how many processes and threads at once; else a thousand, and as many more as libraries start on many CPUs.
         open_files: how many open files each process may have.
     """
 
     memory: int | None = None
     cpus: int | None = None
     disk: int | None = None
-    processes: int = 4096
+    processes: int = field(default_factory=_usual_processes)
     open_files: int = 65_536
 
     @property
@@ -72,7 +82,7 @@ class ResourceLimits:
         """Return environment variables that tell numerical libraries to start no more threads than there are CPUs for them."""
         if self.cpus is None:
             return {}
-        return dict.fromkeys(_THREAD_VARIABLES, str(len(allowed_cpus(self.cpus))))
+        return dict.fromkeys(_THREAD_VARIABLES, str(count_cpus(self.cpus)))
 
     def apply(self, pid: int, offset: int | None = None) -> None:
         """Set on a process what the kernel itself can hold; what it starts inherits it.
@@ -146,7 +156,7 @@ def chosen_limits(
 def lower_limits(limits: ResourceLimits) -> tuple[Diagnostic, ...]:
     """Return a remark for each limit that is more than the machine has."""
     found = []
-    if limits.cpus is not None and limits.cpus > (count := len(allowed_cpus(limits.cpus))):
+    if limits.cpus is not None and limits.cpus > (count := count_cpus()):
         text = f"the run gets {count} CPU{'s' * (count > 1)}, all that this machine gives it, and not {limits.cpus}"
         found.append(info("limit-lower", text, place="--cpus"))
     if limits.memory is not None and limits.memory > limits.memory_bytes:

@@ -18,6 +18,7 @@ from kanoe.sandbox.seccomp import deny_list
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_FAREWELL_SECONDS = 2.0
 # Where the dynamic loader finds the libraries of what builds the walls; the program inside gets its own variables.
 _LOADER_VARIABLES = ("PATH", "LD_LIBRARY_PATH")
 
@@ -131,10 +132,11 @@ class SandboxProcess:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                # With its first process a process namespace ends whole.
-                os.kill(self._first if self._first is not None else self._process.pid, signal.SIGKILL)
+        if self._first is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
+                # With its first process a process namespace ends whole, and what waits for it outside, when all has ended.
+                os.kill(self._first, signal.SIGKILL)
+                self._process.wait(timeout=_FAREWELL_SECONDS)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -190,6 +190,8 @@ class Watcher:
                 # A look must not eat the machine, however many processes there are.
                 self._pause = max(self._pause, 5 * (time.monotonic() - started))
         if self.reached is not None:
+            if self._group is not None:
+                self._group.close_door()
             self._process.kill()
 
     def _look(self, pids: list[int]) -> list[Mark]:

@@ -21,6 +21,7 @@ from kanoe.sandbox.gpu import look_for_gpu
 from kanoe.store.home import Store, open_store
 from kanoe.verbs.checkup import Checkup, Finding
 from kanoe.verbs.environment import EnvironmentOptions, Locked, Watch, ignore, lock_source
+from kanoe.verbs.machine import check_machine
 from kanoe.verbs.queue import at_work
 from kanoe.verbs.sandbox import attach_data, wanted_gpu
 from kanoe.verbs.secrets import missing_of
@@ -89,7 +90,7 @@ class _Examination:
 
 @at_work("doctor")
 def check_source(
-    reference: str | Path,
+    reference: str | Path | None = None,
     options: DoctorOptions = DoctorOptions(),
     *,
     watch: Watch = ignore,
@@ -98,7 +99,7 @@ def check_source(
     """Check everything of a source that can be checked without running it; its environment is resolved and not built.
 
     Args:
-        reference: a notebook, a script, or a folder with one.
+        reference: a notebook, a script, or a folder with one; `None`: this machine is checked, and the rest does not count.
         options: see `DoctorOptions`.
         watch: takes events of progress.
         stop: ends the work.
@@ -108,6 +109,8 @@ def check_source(
         UnavailableError: Kanoe's own folder cannot be used.
         CancelledError: `stop` was requested.
     """
+    if reference is None:
+        return check_machine()
     source = read_source(reference)
     examination = _Examination(source, options, open_store(), watch, stop or Stop())
     cells = [parse_cell(cell.source) for cell in source.notebook.code_cells]

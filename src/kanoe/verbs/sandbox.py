@@ -173,8 +173,8 @@ def _short_folder() -> str | None:
 def _no_sandbox(tool: Tool) -> Diagnostic:
     return warning(
         "sandbox-none",
-        f"no sandbox works here ({tool.why_not}): the notebook runs as a plain process that can read and write "
-        "your files, and only relative data paths (`../input`) work",
+        f"no sandbox works here ({tool.why_not}): the notebook runs as a plain process that can read and write your files, "
+        "see and end your processes and use your network, and only relative data paths (`../input`) work",
         hint="Install bubblewrap (`apt install bubblewrap`), or allow user namespaces: `kanoe doctor` names the command",
     )
 
