@@ -78,7 +78,7 @@ LIMITS = ResourceLimits(memory=1 << 30, disk=1 << 20, processes=100)
         ("OSError", "[Errno 28] No space left on device: '/dev/shm/x'", {"shared": 0.99}, "memory-limit"),
         ("OSError", "[Errno 27] File too large", {}, "disk-limit"),
         ("OSError", "[Errno 24] Too many open files: 'x'", {}, "file-limit"),
-        ("ValueError", "I ran out of memory-like metaphors", {}, "cell-failed"),
+        ("ValueError", "the memory of things past", {}, "cell-failed"),
         ("KeyError", "'memory'", {}, "cell-failed"),
     ],
 )

@@ -6,19 +6,15 @@ They run with small limits, so that a defect of ours does not take the machine t
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from kanoe.sandbox.confine import choose_tool
 from kanoe_command import Folder, kanoe, started, write_notebook
+
+from kanoe.base.files import remove_tree
+from kanoe.sandbox.confine import choose_tool
 
 TOOL = choose_tool()
 pytestmark = pytest.mark.skipif(TOOL.kind == "none", reason=f"no sandbox works here: {TOOL.why_not}")
@@ -93,7 +89,13 @@ CASES = [
     Case("an end", "import os; os._exit(0)", "kernel-died", "exit status 0"),
     Case("a crash", "import ctypes; ctypes.string_at(0)", "kernel-died", "SIGSEGV"),
     Case("a broken stack", "import ctypes\nctypes.memset(id(None), 0, 16)\nx = [None] * 100", "kernel-died"),
-    Case("a stop of itself", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "run-timeout", "", ("--timeout", "3")),
+    Case(
+        "a stop of itself",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)",
+        "run-timeout",
+        "",
+        ("--timeout", "3"),
+    ),
     Case(
         "10,000 threads",
         "import threading, time\nfor _ in range(10_000): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
@@ -112,8 +114,19 @@ CASES = [
         "ptrace",
     ),
     Case("all files open", "kept = [open('/dev/null') for _ in range(10**6)]", "file-limit"),
-    Case("no recursion limit", "import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()", "kernel-died"),
-    Case("exit handlers that hang", "import atexit, os, time\natexit.register(time.sleep, 600)\nraise ValueError('bye')", "cell-failed", "bye"),
+    Case(
+        "no recursion limit",
+        "import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()",
+        "memory-limit",
+        "--memory",
+        MEMORY,
+    ),
+    Case(
+        "exit handlers that hang",
+        "import atexit, os, time\natexit.register(time.sleep, 600)\nraise ValueError('bye')",
+        "cell-failed",
+        "bye",
+    ),
 ]
 
 
@@ -134,13 +147,19 @@ def test_harm_ends_in_a_clear_state(tmp_path: Path, case: Case) -> None:
 HARMLESS = [
     (
         "deletes everything",
-        "import os, shutil, subprocess\nfor name in os.listdir('/'): shutil.rmtree('/' + name, ignore_errors=True)\n"
-        "subprocess.run('rm -rf --no-preserve-root / 2>/dev/null', shell=True);",
+        "import os\nos.system('timeout 2 rm -rf /kaggle /run /tmp /root /dev /etc; timeout 2 rm -rf --no-preserve-root / 2>/dev/null');",
     ),
     (
         "zombies and daemons",
-        "import os, time\nfor n in range(200):\n    if os.fork() == 0:\n        os.setsid()\n        if n % 2 and os.fork(): os._exit(0)\n"
-        "        time.sleep(0 if n % 3 else 600)\n        os._exit(0)",
+        """
+import os, time
+for n in range(200):
+    if os.fork() == 0:
+        os.setsid()
+        if n % 2 and os.fork(): os._exit(0)
+        time.sleep(0 if n % 3 else 600)
+        os._exit(0)
+""",
     ),
     ("binary garbage", "import os\nfor _ in range(50): os.write(1, os.urandom(10_000))"),
     ("a replaced stream", "import io, sys\nsys.stdout = io.StringIO(); sys.stderr = object()"),
@@ -148,13 +167,19 @@ HARMLESS = [
         "signal handlers",
         "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, lambda *a: None)\n    except (OSError, ValueError): pass",
     ),
-    ("faulthandler", "import faulthandler, sys\nfaulthandler.enable(); faulthandler.dump_traceback_later(0.05, exit=False); faulthandler.disable()"),
+    (
+        "faulthandler",
+        "import faulthandler, sys\nfaulthandler.enable(); faulthandler.dump_traceback_later(0.05, exit=False); faulthandler.disable()",
+    ),
     ("a folder that is gone", "import os\nos.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')"),
     (
         "a deep tree that nobody can read",
         "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\nos.mkdir('closed'); os.chmod('closed', 0)",
     ),
-    ("names that are no text", "import os\nopen(b'\\xff\\xfe\\n', 'w').close(); os.symlink('/etc/shadow', 'link'); os.mkfifo('pipe')"),
+    (
+        "names that are no text",
+        "import os\nopen(b'\\xff\\xfe\\n', 'w').close(); os.symlink('/etc/shadow', 'link'); os.mkfifo('pipe')",
+    ),
     ("the sockets removed", "import shutil\nshutil.rmtree('/run/kanoe', ignore_errors=True)"),
     (
         "links in place of Kanoe's own files",
@@ -166,13 +191,17 @@ HARMLESS = [
 
 @pytest.mark.parametrize("code", [case[1] for case in HARMLESS], ids=[case[0] for case in HARMLESS])
 def test_what_does_no_harm_here(tmp_path: Path, code: str) -> None:
-    done = kanoe("run", write_notebook(tmp_path / "nb.ipynb", "print('one')", code, "x = 40 + 2", "x"), "--json", "--no-html")
+    done = kanoe(
+        "run", write_notebook(tmp_path / "nb.ipynb", "print('one')", code, "x = 40 + 2", "x"), "--json", "--no-html"
+    )
     assert done.code == 0, done.err
     folder = Folder(Path(done.report["directory"]))
     assert folder.text(0) == "one\n"
     assert folder.code[3].outputs[0].data["text/plain"] == "42"
     fetched = kanoe("fetch", done.report["run"], tmp_path / "fetched")
-    assert fetched.code == 0, fetched.err
+    assert fetched.code == (2 if "closed" in code else 0), fetched.err
+    for left in (folder.path, tmp_path / "fetched"):  # pytest could not
+        assert remove_tree(left)
     again = kanoe("run", write_notebook(tmp_path / "next.ipynb", "print('next')"), "--no-html", "-q")
     assert again.code == 0, again.err
 
@@ -207,4 +236,4 @@ def test_a_run_says_what_each_cell_took(tmp_path: Path) -> None:
     assert tasks[1]["disk"] < (5 << 20) <= tasks[2]["disk"]
     assert tasks[3]["cpu"] >= 0.4
     shown = kanoe("show", done.report["run"]).out
-    assert "MB" in shown
+    assert "MiB" in shown

@@ -19,7 +19,7 @@ from kanoe.store.alive import ask_to_stop, dead, is_alive, lives, living, taken_
 _LIVES = (
     "import sys, time; from pathlib import Path; from kanoe.store.alive import living\n"
     "with living(Path(sys.argv[1]), sys.argv[2]) as life:\n"
-    "    life.note('folder', Path('/tmp/kanoe-of-nobody'))\n"
+    "    life.note_link(Path('/tmp/a-link'))\n"
     "    print('lives', flush=True)\n"
     "    time.sleep(600)\n"
 )
@@ -52,14 +52,14 @@ def test_a_life_is_seen_while_it_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_who_is_killed_is_dead_and_its_notes_are_there(tmp_path: Path, number: signal.Signals) -> None:
+def test_who_is_killed_is_dead_and_what_it_said_is_there(tmp_path: Path, number: signal.Signals) -> None:
     process = start_life(tmp_path, "a")
     assert is_alive(tmp_path, "a")
     process.send_signal(number)
     process.wait()
     assert not is_alive(tmp_path, "a")
     (trace,) = dead(tmp_path)
-    assert (trace.name, trace.kind, trace.notes) == ("a", "run", (("folder", "/tmp/kanoe-of-nobody"),))
+    assert (trace.name, trace.kind, trace.links) == ("a", "run", ("/tmp/a-link",))
     with taken_over(tmp_path, trace) as held, taken_over(tmp_path, trace) as twice:
         assert (held, twice) == (True, False)
     assert dead(tmp_path) == []
@@ -136,7 +136,7 @@ def test_requests_to_stop_are_counted(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [".gate"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\xff", b"[]", b'{"ticket": 3}\n', b'{"note": "folder"}\n', b'{"ver'])
+@pytest.mark.parametrize("content", [b"", b"\x00\xff", b"[]", b'{"ticket": 3}\n', b'{"link": "x"}\n', b'{"ver'])
 def test_a_file_that_says_nothing_is_dead_and_harms_nobody(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "odd").write_bytes(content)
     (tmp_path / "gone.cancel").write_bytes(b"!")

@@ -17,6 +17,7 @@ import errno
 import json
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from kanoe.back.document import ExecutedDocument
 from kanoe.back.kaggle_log import kaggle_log
 from kanoe.base.diagnostics import Diagnostic, error, info, warning
 from kanoe.base.errors import ExitCode, InputError, UnavailableError
-from kanoe.base.files import remove_tree, replace_file
+from kanoe.base.files import remove_tree, replace_file, walk_tree
 from kanoe.base.journal import Journal, read_journal
 from kanoe.engine.events import (
     AttemptChosen,
@@ -296,17 +297,15 @@ class RunFolder:
 
     def _artifacts(self) -> list[Artifact]:
         found: list[Artifact] = []
-        for root, folders, names in os.walk(self.working):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(root, name)
-                if len(found) == _MOST_ARTIFACTS:
-                    return found
-                with contextlib.suppress(OSError):
-                    size = path.lstat().st_size
-                    found.append(
-                        Artifact(path.relative_to(self.working).as_posix(), path.as_uri(), metadata={"bytes": size})
-                    )
+        for entry in walk_tree(self.working):
+            if len(found) == _MOST_ARTIFACTS:
+                break
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if not stat.S_ISDIR(status.st_mode):
+                    path = Path(entry.path)
+                    name = path.relative_to(self.working).as_posix()
+                    found.append(Artifact(name, path.as_uri(), metadata={"bytes": status.st_size}))
         return found
 
     def _write_facts(self, report: Report | None) -> None:

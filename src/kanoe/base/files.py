@@ -12,11 +12,13 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+# Nothing more can be written there.
+_OF_THE_TARGET = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _PAUSE = 0.05  # seconds between two tries for a lock
 _MOST_SECONDS = 600.0  # that a program may take to remove a tree
 
@@ -182,29 +184,29 @@ def remove_tree(path: Path) -> bool:
         return not os.path.lexists(path)
     if not _unmount_below(path):
         return False
-    # Deep trees are beyond Python, and a folder without permissions is beyond `rm`.
-    with contextlib.suppress(OSError, RecursionError):
-        shutil.rmtree(path)
-        return True
+    # Python's own way ends at some depth, and leaves files open there; `rm` ends at folders without permissions.
     for command in (["rm", "-rf"], ["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
-        if not os.path.lexists(path):
-            break
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                [*command, "--", path],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_MOST_SECONDS,
-                check=False,
-            )
+        if os.path.lexists(path):
+            _run_on(path, command)
     return not os.path.lexists(path)
+
+
+def _run_on(path: Path, command: Sequence[str]) -> None:
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            [*command, "--", path],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_MOST_SECONDS,
+            check=False,
+            start_new_session=True,
+        )
 
 
 def _unmount_below(path: Path) -> bool:
     """Unmount what is mounted below a folder; return whether nothing is left mounted there."""
     for mounted in sorted(_mounts_below(path), reverse=True):
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(["umount", "-l", "--", mounted], capture_output=True, timeout=30, check=False)
+        _run_on(Path(os.fsdecode(mounted)), ["umount", "-l"])
     return not _mounts_below(path)
 
 
@@ -220,18 +222,68 @@ def _mounts_below(path: Path) -> list[bytes]:
     return [point for point in plain if point.startswith(below)]
 
 
+def walk_tree(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield everything below a folder, each folder before what is in it, names in order; links are not followed.
+
+    However deep it is; what cannot be read, because of its modes or because its path is longer than the system allows, is left out.
+    """
+    waiting = [iter(_entries(folder))]
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+            continue
+        yield entry
+        if entry.is_dir(follow_symlinks=False):
+            waiting.append(iter(_entries(entry.path)))
+
+
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
 def folder_size(folder: Path) -> int:
     """Return the bytes of all files below `folder`, each hard-linked file counted once; links are not followed."""
     seen: set[tuple[int, int]] = set()
     total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                status = os.lstat(os.path.join(root, name))  # noqa: PTH118 - a Path per file doubles the cost
-                if (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
-                    total += status.st_size
+    for entry in walk_tree(folder):
+        with contextlib.suppress(OSError):
+            status = entry.stat(follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                total += status.st_size
     return total
+
+
+def copy_tree(source: Path, target: Path) -> list[str]:
+    """Copy a folder to one that is new: files with their times and modes, links as links, pipes and the like not at all.
+
+    Returns:
+        the paths below `source` that could not be copied.
+
+    Raises:
+        OSError: the target cannot be written.
+    """
+    target.mkdir()
+    left = []
+    for entry in walk_tree(source):
+        relative = os.path.relpath(entry.path, source)
+        try:
+            if entry.is_symlink():
+                (target / relative).symlink_to(Path(entry.path).readlink())
+            elif entry.is_dir():
+                (target / relative).mkdir()
+            elif entry.is_file():
+                shutil.copy2(entry.path, target / relative)
+        except OSError as cause:
+            if cause.errno in _OF_THE_TARGET:
+                raise
+            left.append(relative)
+    return left
 
 
 def read_untrusted(path: Path, most: int = 64 << 20) -> bytes:

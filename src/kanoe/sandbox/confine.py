@@ -336,7 +336,7 @@ def _plain(layout: Layout) -> Iterator[str]:
         if not path.is_symlink():
             path.symlink_to(to)
     with contextlib.suppress(FileExistsError):
-        plain_input(layout).symlink_to(base)
+        plain_input(folders.working).symlink_to(base)
     modules = dict.fromkeys(str(module.source.parent) for module in layout.modules)
     variables = _variables(layout) | {
         "HOME": str(folders.scratch / "home"),
@@ -354,13 +354,13 @@ def _own_folders(layout: Layout) -> list[str]:
     return [path for path in layout.variables.get("PYTHONPATH", "").split(":") if path not in ("", MODULES)]
 
 
-def plain_input(layout: Layout) -> Path:
+def plain_input(working: Path) -> Path:
     """Return where the data is seen when there is no sandbox: `../input` of the working folder."""
-    return layout.folders.working.parent / "input"
+    return working.parent / "input"
 
 
 def remove_plain_input(layout: Layout) -> None:
     """Take our link away; an `input` of the user's own is never touched."""
-    path = plain_input(layout)
+    path = plain_input(layout.folders.working)
     if path.is_symlink() and path.readlink() == layout.folders.scratch / "input":
         path.unlink()

@@ -26,7 +26,6 @@ from kanoe.base.processes import owner
 from kanoe.base.stop import Stop
 
 Kind = Literal["run", "work"]
-NoteKind = Literal["folder", "cgroup", "link"]
 
 _VERSION = 1
 _GATE = ".gate"
@@ -47,7 +46,7 @@ class Trace:
         started: the file system's time when it came.
         temporary: its folder for temporary files.
         slot: which of the machine's slots it has, or `None` while it waits.
-        notes: what to clean: kind and path.
+        links: symbolic links into the store that it made elsewhere.
     """
 
     name: str
@@ -58,7 +57,7 @@ class Trace:
     started: float
     temporary: str
     slot: int | None = None
-    notes: tuple[tuple[NoteKind, str], ...] = ()
+    links: tuple[str, ...] = ()
 
 
 class Life:
@@ -77,17 +76,13 @@ class Life:
         self._folder = folder
         self._descriptor = descriptor
 
-    def note(self, kind: NoteKind, path: Path) -> None:
-        """Say what is to be cleaned should this process die; said before it is made, nothing is ever forgotten.
-
-        Args:
-            kind: `folder` (removed with all below), `cgroup` (its processes killed, then removed), `link` (a symbolic link).
-            path: absolute.
+    def note_link(self, path: Path) -> None:
+        """Say, before it is made, which symbolic link into the store is to be removed should this process die.
 
         Raises:
             OSError: the file cannot be written.
         """
-        self._write({"note": kind, "path": str(path)})
+        self._write({"link": str(path)})
 
     def runs_before(self) -> int:
         """Return how many living runs came before this one."""
@@ -305,7 +300,7 @@ def _read(path: Path) -> Trace | None:
         return None
     first: dict[str, Any] = {}
     slot: int | None = None
-    notes: list[tuple[NoteKind, str]] = []
+    links: list[str] = []
     for line in data.splitlines(keepends=True):
         with contextlib.suppress(ValueError, TypeError, KeyError):
             said = json.loads(line)
@@ -313,10 +308,10 @@ def _read(path: Path) -> Trace | None:
                 first = {key: said[key] for key in _FIRST}
             elif "slot" in said:
                 slot = int(said["slot"])
-            elif "note" in said:
-                notes.append((said["note"], said["path"]))
+            elif "link" in said:
+                links.append(str(said["link"]))
     first = first or {"kind": "work", "ticket": 0, "owner": "", "pid": 0, "started": 0.0, "temporary": ""}
-    return Trace(**{**first, "name": path.name, "slot": slot, "notes": tuple(notes)})
+    return Trace(**{**first, "name": path.name, "slot": slot, "links": tuple(links)})
 
 
 def unusable(path: Path, cause: OSError) -> Any:

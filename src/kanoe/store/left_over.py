@@ -1,13 +1,12 @@
 """What processes that were killed left in the store and beside it, and its removal.
 
-Programs are found by the mark in their environment, temporary folders by the mark in their names, everything else by the notes of the
-life. What is half made and belongs to nobody known is removed once it is older than every life that goes on.
+Programs are found by the mark in their environment, temporary folders by the mark in their names, links by what the life said of them.
+What is half made in the store is removed once it is older than every life that goes on: whoever made it is dead.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -46,15 +45,11 @@ def clean_after(trace: Trace, alive: Path) -> None:
         kill_marked(trace.owner)
         for folder in _find_temporary(trace):
             remove_tree(folder)
-    for kind, text in trace.notes:
-        path = Path(text)
-        if kind == "cgroup" and path.name.startswith("kanoe-"):
-            _remove_group(path)
-        elif kind == "link" and path.is_symlink():
-            with contextlib.suppress(OSError):
+    for path in map(Path, trace.links):
+        with contextlib.suppress(OSError):
+            # A link of somebody else's may stand there.
+            if path.readlink().is_relative_to(alive.parent):
                 path.unlink()
-        elif kind == "folder" and (path.name.startswith("kanoe-") or path.is_relative_to(alive.parent)):
-            remove_tree(path)
 
 
 def _find_temporary(trace: Trace) -> list[Path]:
@@ -65,23 +60,6 @@ def _find_temporary(trace: Trace) -> list[Path]:
         with contextlib.suppress(OSError):
             found += [path for path in folder.iterdir() if path.name.startswith("kanoe-") and trace.owner in path.name]
     return found
-
-
-def _remove_group(group: Path) -> None:
-    """End the processes of a control group and remove it (version 2 has a file for that, version 1 only numbers)."""
-    with contextlib.suppress(OSError):
-        if (group / "cgroup.kill").exists():
-            (group / "cgroup.kill").write_text("1")
-    deadline = time.monotonic() + 2
-    while group.is_dir() and time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            for pid in map(int, (group / "cgroup.procs").read_text().split()):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, 9)
-        with contextlib.suppress(OSError):
-            group.rmdir()
-            return
-        time.sleep(0.02)
 
 
 def find_half_made(store: Store) -> list[LeftOver]:

@@ -11,6 +11,7 @@ from kanoe.base.files import remove_tree
 from kanoe.engine.events import RunState
 from kanoe.front.notebook import parse_notebook
 from kanoe.ir.notebook import Notebook
+from kanoe.sandbox.control_groups import remove_left_groups
 from kanoe.store.alive import Trace, dead, is_alive, taken_over
 from kanoe.store.home import Store
 from kanoe.store.left_over import LeftOver, clean_after, find_half_made
@@ -34,6 +35,7 @@ def settle_lost(store: Store) -> list[LeftOver]:
     for record in records.unfinished():
         if not is_alive(store.alive, record.id):
             _settle(record, records)
+    remove_left_groups()
     left = find_half_made(store)
     for one in left:
         remove_tree(one.path)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from typing import Any
 from kanoe.back.kaggle_log import kaggle_log
 from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError
+from kanoe.base.files import copy_tree
 from kanoe.base.journal import read_journal
 from kanoe.base.sizes import show_size
 from kanoe.engine.events import Event, RunState, TaskMessage, event_from_dict, standing
@@ -126,13 +125,6 @@ def read_logs(reference: str = "last", *, follow: bool = False, as_json: bool = 
         time.sleep(0.5)
 
 
-def _no_files(folder: str, names: list[str]) -> set[str]:
-    """Return the names of pipes, sockets and devices, which a notebook may leave and nobody can copy."""
-    modes = {name: os.lstat(os.path.join(folder, name)).st_mode for name in names}  # noqa: PTH118 - names, not paths
-    kept = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
-    return {name for name, mode in modes.items() if not any(of_kind(mode) for of_kind in kept)}
-
-
 def fetch_run(reference: str = "last", directory: Path | None = None) -> Path:
     """Copy a run's files into a folder and return it.
 
@@ -155,9 +147,10 @@ def fetch_run(reference: str = "last", directory: Path | None = None) -> Path:
         )
     try:
         target.mkdir(parents=True, exist_ok=True)
+        left = []
         for name in _FETCHED:
             if (source / name).is_dir():
-                shutil.copytree(source / name, target / name, symlinks=True, ignore=_no_files)
+                left += copy_tree(source / name, target / name)
             elif (source / name).exists():
                 shutil.copy2(source / name, target / name)
     except (OSError, shutil.Error) as cause:
@@ -169,6 +162,10 @@ def fetch_run(reference: str = "last", directory: Path | None = None) -> Path:
                 hint="Name a folder that you can write: `kanoe fetch RUN DIR`",
             )
         ) from cause
+    if left:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        message = f"`{left[0][:80]}`{more} cannot be read, and is not copied; the rest is in `{target}`"
+        raise InputError(error("output-unwritable", message, place=str(source), hint="Look into the run's own folder"))
     return target
 
 

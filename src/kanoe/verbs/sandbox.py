@@ -15,7 +15,7 @@ from kanoe.base.processes import marked, owner
 from kanoe.engine.events import Event, Noted, StageChanged
 from kanoe.front.paths import PathUse, find_paths, keeps_folder
 from kanoe.ir.source import Source
-from kanoe.sandbox.confine import Tool, choose_tool, remove_plain_input
+from kanoe.sandbox.confine import Tool, choose_tool, plain_input, remove_plain_input
 from kanoe.sandbox.gpu import Gpu, gpu_missing, need_gpu
 from kanoe.sandbox.inputs import DataSource, Known, attach_inputs, is_provided, place_inputs
 from kanoe.sandbox.layout import INPUT, MODULES, RUNTIME, Folders, Layout, Mount, kaggle_variables
@@ -23,6 +23,7 @@ from kanoe.store.home import Store
 from kanoe.verbs.answers import kaggle_modules
 from kanoe.verbs.environment import Ready
 from kanoe.verbs.installs import Installs, Seen, lay_out_installs
+from kanoe.verbs.queue import living_work
 
 _LONGEST_SOCKET_FOLDER = 60
 
@@ -116,42 +117,61 @@ def laid_out(
         if not (internet and diagnostic.code == "side-data-missing"):
             tell(Noted(diagnostic=diagnostic))
     mounts, links = place_inputs(data.sources, data.paths)
-    # The mark in its name lets it be found when this Kanoe was killed.
-    runtime = Path(tempfile.mkdtemp(prefix=f"kanoe-{owner()}-", dir=_short_folder()))
-    scratch = Path(tempfile.mkdtemp(prefix="run-", dir=store.scratch))
-    if internet is None and source.metadata is not None and source.metadata.enable_internet:
-        tell(Noted(diagnostic=_no_internet()))
-    installs = _installs(source, ready, store, scratch, runtime, tool, internet=bool(internet))
-    layout = Layout(
-        folders=Folders(working, scratch, runtime),
-        inputs=mounts,
-        links=links,
-        modules=(
-            *(Mount(path, f"{MODULES}/{path.name}") for path in ready.local_modules),
-            *kaggle_modules(ready.local_modules),
-            *installs.modules,
-            *files,
-        ),
-        tools=(*ready.tools, *ready.beside.folders, *installs.tools),
-        variables=kaggle_variables(
-            [*installs.programs, str(ready.programs), *map(str, ready.beside.programs)],
-            # Without walls programs may outlive a Kanoe that is killed; the mark lets them be found.
-            {
-                "VIRTUAL_ENV": str(ready.environment.path),
-                **ready.beside.variables,
-                **installs.variables,
-                **(marked({}) if tool.kind == "none" else {}),
-            },
-        ),
-        internet=bool(internet),
-    )
-    try:
-        yield Place(tool, layout)
-    finally:
-        if tool.kind == "none":
-            remove_plain_input(layout)
-        remove_tree(runtime)
-        remove_tree(scratch)
+    with _folders(store) as (runtime, scratch), _noted_link(tool, working, store):
+        if internet is None and source.metadata is not None and source.metadata.enable_internet:
+            tell(Noted(diagnostic=_no_internet()))
+        installs = _installs(source, ready, store, scratch, runtime, tool, internet=bool(internet))
+        layout = Layout(
+            folders=Folders(working, scratch, runtime),
+            inputs=mounts,
+            links=links,
+            modules=(
+                *(Mount(path, f"{MODULES}/{path.name}") for path in ready.local_modules),
+                *kaggle_modules(ready.local_modules),
+                *installs.modules,
+                *files,
+            ),
+            tools=(*ready.tools, *ready.beside.folders, *installs.tools),
+            variables=kaggle_variables(
+                [*installs.programs, str(ready.programs), *map(str, ready.beside.programs)],
+                # Without walls programs may outlive a Kanoe that is killed; the mark lets them be found.
+                {
+                    "VIRTUAL_ENV": str(ready.environment.path),
+                    **ready.beside.variables,
+                    **installs.variables,
+                    **(marked({}) if tool.kind == "none" else {}),
+                },
+            ),
+            internet=bool(internet),
+        )
+        try:
+            yield Place(tool, layout)
+        finally:
+            if tool.kind == "none":
+                remove_plain_input(layout)
+
+
+@contextlib.contextmanager
+def _folders(store: Store) -> Iterator[tuple[Path, Path]]:
+    """Make the runtime folder and the scratch folder, which are gone afterwards."""
+    with contextlib.ExitStack() as stack:
+        # The mark in its name lets it be found when this Kanoe was killed.
+        runtime = Path(tempfile.mkdtemp(prefix=f"kanoe-{owner()}-", dir=_short_folder()))
+        stack.callback(remove_tree, runtime)
+        scratch = Path(tempfile.mkdtemp(prefix="run-", dir=store.scratch))
+        stack.callback(remove_tree, scratch)
+        yield runtime, scratch
+
+
+@contextlib.contextmanager
+def _noted_link(tool: Tool, working: Path, store: Store) -> Iterator[None]:
+    """Note the link beside the working folder that a plain process needs: should this Kanoe be killed, it is taken away later."""
+    if tool.kind != "none":
+        yield
+        return
+    with living_work(store, "plain") as life:
+        life.note_link(plain_input(working))
+        yield
 
 
 def _installs(
