@@ -69,4 +69,4 @@ def test_the_folder_may_be_used_again(tmp_path: Path) -> None:
     play(run, 1)
     play(run, 2)
     run.finish(None, page=False)
-    assert [path.name for path in make_directory(tmp_path / "out").iterdir()] == ["working"]
+    assert sorted(path.name for path in make_directory(tmp_path / "out").iterdir()) == ["run.json", "working"]

@@ -98,6 +98,7 @@ def test_memory_that_forked_children_share_counts_once(tmp_path: Path) -> None:
     executed = run([code], tmp_path, ResourceLimits(memory=420 * MEBIBYTE))
     (end,) = ends(executed)
     assert end.state is TaskState.SUCCEEDED
+    assert 120 * MEBIBYTE < (end.memory or 0) < 300 * MEBIBYTE
 
 
 def test_an_array_that_cannot_be_had_is_refused_and_the_notebook_goes_on(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from kanoe_command import Done, Folder, Started, kanoe, own_store, started, write_notebook
 
+from kanoe.base.processes import process_alive
+
 FOREVER = "import time\nprint('goes on', flush=True)\nwhile True: time.sleep(0.05)"
 
 
@@ -184,6 +186,30 @@ def test_a_killed_run_is_lost_and_its_leftovers_are_cleaned(
     assert not [name for name in os.listdir(folder.path) if name.endswith(".part")]
     with contextlib.closing(sqlite3.connect(home / "records.sqlite")) as connection:
         assert connection.execute("SELECT state FROM runs WHERE id = ?", (lost["run"],)).fetchone() == ("LOST",)
+
+
+def test_without_a_sandbox_what_a_killed_run_left_running_is_ended(store: dict[str, str], tmp_path: Path) -> None:
+    daemon = "import subprocess, sys\nprint(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True).pid)\n"
+    path = write_notebook(tmp_path / "n.ipynb", daemon + FOREVER)
+    (tmp_path / "data").mkdir()
+    code = (
+        "import sys\nimport kanoe.verbs.sandbox as sandbox\nfrom kanoe.sandbox.confine import Tool\n"
+        "sandbox.choose_tool = lambda: Tool('none', why_not='a test')\n"
+        "import kanoe\nkanoe.run(sys.argv[1], html=False, inputs=[sys.argv[2]], output=sys.argv[3])"
+    )
+    command = [sys.executable, "-c", code, str(path), str(tmp_path / "data"), str(tmp_path / "out")]
+    program = subprocess.Popen(command, env={**os.environ, **store})
+    deadline = time.monotonic() + 60
+    while "goes on" not in (said := kanoe("logs", env=store).out):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    program.kill()
+    program.wait()
+    assert (tmp_path / "out" / "input").is_symlink()
+    assert kanoe("store", "clean", env=store).code == 0
+    assert not process_alive(int(said.split()[0]))
+    assert not (tmp_path / "out" / "input").is_symlink()
+    assert states(store) == ["LOST"]
 
 
 def test_cancel_of_a_lost_run_cleans(store: dict[str, str], forever: Path) -> None:

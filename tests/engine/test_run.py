@@ -6,7 +6,7 @@ import pytest
 
 from kanoe.base.stop import Stop
 from kanoe.engine.cells import plan_cells
-from kanoe.engine.events import Event, ProgramEnded, RunState, TaskEnded, TaskMessage, TaskStarted, TaskState
+from kanoe.engine.events import Event, LimitNear, ProgramEnded, RunState, TaskEnded, TaskMessage, TaskStarted, TaskState
 from kanoe.engine.run import Limits, run_program
 from kanoe.engine.runner import FakeRunner, Script, Task
 from kanoe.ir.notebook import Cell, Notebook
@@ -152,3 +152,61 @@ def test_a_cell_that_ends_well_while_it_is_stopped_keeps_its_result() -> None:
 
     events = run(steps_of("a"), Late(lambda task: Script(endless=True)), Limits(cell_seconds=0.01))
     assert ends(events) == [("c0", TaskState.SUCCEEDED)]
+
+
+class _Slow(FakeRunner):
+    """Takes its time between two answers, and hears a stop only when it is closed, if at all."""
+
+    def __init__(self, clock: list[float], *, deaf: bool = False) -> None:
+        super().__init__(lambda task: Script(endless=True))
+        self.closed_at = 0.0
+        self._clock, self._deaf = clock, deaf
+
+    def wait(self):
+        self._clock[0] += 0.25
+        return super().wait()
+
+    def stop(self, task: Task) -> None:
+        if not self._deaf:
+            super().stop(task)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed_at = self._clock[0]
+            super().stop(self.started[-1])
+        super().close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr("kanoe.engine.run.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_near_a_limit_of_time_there_is_one_warning_for_each_cell_and_limit(clock: list[float]) -> None:
+    events = run(steps_of("one"), _Slow(clock), Limits(run_seconds=20.0, cell_seconds=19.0))
+    near = [(event.limit, event.bound) for event in events if isinstance(event, LimitNear)]
+    assert near == [("cell-timeout", 19.0), ("run-timeout", 20.0)]
+    assert all(event.bound * 0.9 <= event.seen < event.bound for event in events if isinstance(event, LimitNear))
+
+
+@pytest.mark.parametrize(("interrupted", "least", "most"), [(True, 1.0, 2.0), (False, 10.0, 12.0)])
+def test_a_person_waits_for_a_deaf_cell_less_long_than_a_limit_does(
+    clock: list[float], interrupted: bool, least: float, most: float
+) -> None:
+    stop = Stop()
+    if interrupted:
+
+        class Interrupted(_Slow):
+            def start(self, task: Task) -> None:
+                super().start(task)
+                stop.request()
+
+        runner: _Slow = Interrupted(clock, deaf=True)
+        run(steps_of("one"), runner, stop=stop)
+        assert least <= runner.closed_at <= most
+    else:
+        runner = _Slow(clock, deaf=True)
+        run(steps_of("one"), runner, Limits(cell_seconds=1.0))
+        assert least <= runner.closed_at - 1.0 <= most

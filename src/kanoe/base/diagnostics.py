@@ -82,7 +82,7 @@ CODES: dict[str, str] = {
     "open-files-few": "A program may have too few files open at once.",
     "memory-small": "There is less memory than most notebooks need.",
     "disk-low": "A disk that Kanoe writes to is almost full.",
-    "file-system-odd": "A folder that Kanoe writes to lies on a file system that lacks something: links, locks, programs, upper and lower case.",
+    "file-system-odd": "A folder of Kanoe lies on a file system that lacks something: links, locks, programs, upper and lower case.",
     "temporary-odd": "The folder for temporary files is missing, cannot be written, or lets no programs run.",
     "home-missing": "There is no home folder.",
     "locale-odd": "The language settings name no UTF-8, or are not known here.",

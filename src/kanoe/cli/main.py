@@ -319,6 +319,11 @@ def python_command(
     with_: With = None,
     lock: Lock = None,
     internet: Internet = None,
+    memory: Memory = None,
+    cpus: Cpus = None,
+    secret: Secret = None,
+    env: Env = None,
+    env_file: EnvFile = None,
     gpu: Gpu = False,
 ) -> None:
     """Run this folder's Python in the sandbox: `kanoe python -c 'import pandas; ...'`, `kanoe python script.py`.
@@ -335,6 +340,10 @@ def python_command(
             with_packages=tuple(with_ or ()),
             lock=lock,
             internet=internet,
+            memory=_bytes("--memory", memory),
+            cpus=cpus,
+            secrets=_secrets(secret or ()),
+            variables=_variables(env or (), env_file or ()),
             gpu=gpu,
         )
         with _watching() as (display, stop):

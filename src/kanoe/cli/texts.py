@@ -68,7 +68,8 @@ def end_line(event: TaskEnded, started: TaskStarted, width: int) -> str:
     """Return the line of a cell that ended: its position, time, memory, what it wrote where that is much, and first line."""
     mark = {TaskState.SUCCEEDED: " ", TaskState.FAILED: "!", TaskState.CANCELLED: "-"}.get(event.state, " ")
     memory = bytes_text(event.memory) if event.memory else ""
-    wrote = f"  +{bytes_text(event.disk)} on disk" if (event.disk or 0) > _MUCH else ""
+    written = event.disk or 0
+    wrote = f"  +{bytes_text(written)} on disk" if written > _MUCH else ""
     times = f"{mark} cell {started.cell:>{width}} {seconds_text(event.seconds):>11} {memory:>8}"
     return f"{times}{wrote}  {started.title}".rstrip()
 

@@ -98,7 +98,7 @@ class Peaks:
 
 @dataclass(slots=True)
 class _Exact:
-    """The last exact measure of memory, and what the upper bound was then."""
+    """The last exact measure of memory, what the upper bound was then, when that was, and the seconds it took."""
 
     held: Held = field(default_factory=Held)
     upper: Held = field(default_factory=Held)
@@ -247,16 +247,18 @@ class Watcher:
         return held.own + max(held.shared, in_files)
 
     def _exactly(self, pids: list[int], upper: Held, *, near: bool) -> Held:
-        """Return what the processes hold, shared pages counted once: measured as often as its cost allows, reckoned between."""
+        """Return what the processes hold, shared pages counted once: measured as often as its cost allows, and in doubt at once.
+
+        A fork doubles the upper bound and takes nothing, so that nothing is concluded from the bound but a doubt.
+        """
         last = self._exact
         now = time.monotonic()
-        if now - last.at >= last.cost / _MEMORY_SHARES[near]:
+        grown = max(0, upper.own - last.upper.own) + max(0, upper.shared - last.upper.shared)
+        doubtful = last.held.own + last.held.shared + grown > self._memory_bound * _NEAR
+        if (doubtful and grown) or now - last.at >= last.cost / _MEMORY_SHARES[near]:
             held = exact_memory(pids)
             self._exact = last = _Exact(held, upper, now, time.monotonic() - now)
-        return Held(
-            min(upper.own, last.held.own + max(0, upper.own - last.upper.own)),
-            min(upper.shared, last.held.shared + max(0, upper.shared - last.upper.shared)),
-        )
+        return last.held
 
 
 def start_watched(

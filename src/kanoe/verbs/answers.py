@@ -11,10 +11,10 @@ from typing import Any
 
 import kanoe.worker
 from kanoe.back.answers import NAME, VARIABLE, answering
-from kanoe.back.sessions import SessionPlan
 from kanoe.base.secrets import Secrets
 from kanoe.ir.source import Source
-from kanoe.sandbox.layout import MODULES, RUNTIME, Mount
+from kanoe.sandbox.confine import Tool, seen_runtime
+from kanoe.sandbox.layout import MODULES, Layout, Mount
 
 _FOLDER = Path(str(kanoe.worker.__file__)).parent / "modules"
 
@@ -28,21 +28,21 @@ def kaggle_modules(local: Iterable[Path]) -> tuple[Mount, ...]:
 
 
 @contextlib.contextmanager
-def answered(plan: SessionPlan, source: Source, secrets: Secrets, given: Mapping[str, str]) -> Iterator[SessionPlan]:
-    """Answer Kaggle's modules while the body runs; yields the plan with the variable that says where, and those of the user.
+def answered(
+    tool: Tool, layout: Layout, source: Source, secrets: Secrets, given: Mapping[str, str]
+) -> Iterator[Layout]:
+    """Answer Kaggle's modules while the body runs; yields the layout with the variable that says where, and those of the user.
 
     Args:
-        plan: how the notebook is started.
+        tool: what builds the walls.
+        layout: what the program sees.
         source: what runs.
         secrets: what it is given.
         given: environment variables of the user's.
     """
-    runtime = plan.layout.folders.runtime
-    seen_at = str(runtime) if plan.tool.kind == "none" else RUNTIME
-    layout = plan.layout
-    variables = {**layout.variables, **given, VARIABLE: f"{seen_at}/{NAME}"}
-    with answering(runtime, secrets, lambda: _notebook_text(source)):
-        yield replace(plan, layout=replace(layout, variables=variables))
+    variables = {**layout.variables, **given, VARIABLE: f"{seen_runtime(tool, layout)}/{NAME}"}
+    with answering(layout.folders.runtime, secrets, lambda: _notebook_text(source)):
+        yield replace(layout, variables=variables)
 
 
 def _notebook_text(source: Source) -> str:

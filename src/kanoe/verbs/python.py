@@ -9,33 +9,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+from kanoe.back.limit_texts import explain_limit
 from kanoe.base.diagnostics import error
 from kanoe.base.errors import InputError
 from kanoe.base.stop import Stop
+from kanoe.engine.events import Noted
 from kanoe.environments.bytecode import compiling
 from kanoe.front.read import read_source
 from kanoe.ir.notebook import Cell, Notebook
 from kanoe.ir.source import Source
 from kanoe.sandbox.confine import Confined, confine
 from kanoe.sandbox.gpu import with_gpu
-from kanoe.sandbox.process import SandboxProcess
+from kanoe.sandbox.layout import Layout, with_limits
+from kanoe.sandbox.limits import chosen_limits
+from kanoe.sandbox.watch import Mark, start_watched
 from kanoe.store.home import open_store
-from kanoe.verbs.environment import EnvironmentOptions, Watch, ignore, ready_environment
+from kanoe.verbs.answers import answered
+from kanoe.verbs.environment import Watch, ignore, ready_environment
 from kanoe.verbs.queue import at_work
-from kanoe.verbs.sandbox import attach_data, laid_out, wanted_gpu
+from kanoe.verbs.sandbox import SandboxOptions, attach_data, laid_out, wanted_gpu
+from kanoe.verbs.secrets import resolve_secrets
+from kanoe.verbs.variables import check_variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PythonOptions(EnvironmentOptions):
-    """What `kanoe python` takes besides the arguments of Python.
-
-    Args:
-        inputs: data to attach, each `PATH` or `PATH:SLUG`.
-        internet: whether the program has a network.
-    """
-
-    inputs: Sequence[str] = ()
-    internet: bool | None = None
+class PythonOptions(SandboxOptions):
+    """What `kanoe python` takes besides the arguments of Python: what its sandbox gets."""
 
 
 @at_work("python")
@@ -61,7 +60,10 @@ def run_python(
         UnavailableError: the environment cannot be made.
     """
     gpu = wanted_gpu(options.gpu)
+    limits = chosen_limits(options.memory, options.cpus)
+    check_variables(options.variables)
     store = open_store()
+    secrets = resolve_secrets(options.secrets, store)
     source = _source_of(arguments, Path.cwd())
     made = ready_environment(source, options, store, watch, stop or Stop())
     # The current folder is the working folder itself, so its own modules need no mount.
@@ -72,29 +74,38 @@ def run_python(
         compiling(made.environment),
     ):
         command = [str(made.environment.python), *arguments]
-        layout = with_gpu(place.layout, gpu) if gpu is not None else place.layout
-        ready()
-        status = _wait(confine(place.tool, layout, command))
+        layout = with_limits(place.layout, limits)
+        layout = with_gpu(layout, gpu) if gpu is not None else layout
+        with answered(place.tool, layout, source, secrets, options.variables) as told:
+            ready()
+            status, reached = _wait(confine(place.tool, told, command), told)
+    if reached is not None:
+        seen = {"name": reached.limit, "seen": reached.seen, "bound": reached.bound}
+        watch(Noted(diagnostic=explain_limit("the program", seen, limits, "kanoe python")))
     return status if status >= 0 else 128 - status
 
 
-def _wait(confined: Confined) -> int:
-    """Run a program to its end on this process's own streams, passing on the signals that are meant for it; return its status.
+def _wait(confined: Confined, layout: Layout) -> tuple[int, Mark | None]:
+    """Run a program to its end on this process's own streams, passing on the signals that are meant for it.
 
     It has a session of its own, so that it cannot type into the user's terminal, which therefore sends Ctrl-C to this process alone.
+
+    Returns:
+        its status, and the limit that ended it, if one did.
     """
-    process = SandboxProcess(confined, None, stdin=None)
+    process, watcher = start_watched(confined, layout, None, stdin=None)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         process.signal(number)
 
     earlier = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return process.wait()
+        return process.wait(), watcher.reached
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
         process.kill()
+        watcher.close()
 
 
 def _source_of(arguments: Sequence[str], folder: Path) -> Source:

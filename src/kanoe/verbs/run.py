@@ -39,23 +39,21 @@ from kanoe.store.contents import Contents
 from kanoe.store.home import Store, open_store
 from kanoe.store.records import Records
 from kanoe.verbs.answers import answered
-from kanoe.verbs.environment import EnvironmentOptions, Ready, ignore
+from kanoe.verbs.environment import Ready, ignore
 from kanoe.verbs.queue import living_run, wait_for_slot
 from kanoe.verbs.revive import Failure, Revival
-from kanoe.verbs.sandbox import Data, attach_data, laid_out, wanted_gpu
+from kanoe.verbs.sandbox import Data, SandboxOptions, attach_data, laid_out, wanted_gpu
 from kanoe.verbs.secrets import missing_secrets, resolve_secrets
 from kanoe.verbs.variables import check_variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions(EnvironmentOptions):
-    """What `kanoe run` takes besides the source, and besides what `EnvironmentOptions` holds.
+class RunOptions(SandboxOptions):
+    """What `kanoe run` takes besides the source, and besides what `SandboxOptions` holds.
 
     Args:
         parameters: values by name, put in after the cell tagged `parameters`.
         texts: whether the values are texts of a command line, to be read by their declared type.
-        inputs: data to attach, each `PATH` or `PATH:SLUG`.
-        internet: whether the notebook has a network; `None`: not.
         keep_going: go on after a cell that fails.
         timeout: seconds for all cells together; `None`: no limit.
         cell_timeout: seconds for one cell; `None`: no limit.
@@ -64,20 +62,13 @@ class RunOptions(EnvironmentOptions):
         reproduce: whether the run fails where outputs differ from those that the notebook carries.
         revive: whether other environments are tried where a library is missing or of another age; `None`: after any such sign
             where the day was inferred from the notebook, else only where it is known what is missing or which release changed.
-        memory: bytes that all its processes together may hold; `None`: nine tenths of the machine's.
-        cpus: how many CPUs it may use; `None`: all.
         disk: bytes that its working folder may hold; `None`: what is free.
         kaggle_limits: whether Kaggle's own limits hold where nothing else is given: 4 CPUs, 30 GB, 20 GB of disk, 12 hours.
-        secrets: what Kaggle's `UserSecretsClient` answers: values by name, or texts as `--secret` takes them.
-        variables: environment variables for the notebook.
-        gpu: whether it may use this machine's GPU.
         jobs: how many runs may go on at once on this machine; `None`: as many as it has CPUs.
     """
 
     parameters: Mapping[str, object] = field(default_factory=dict)
     texts: bool = False
-    inputs: Sequence[str] = ()
-    internet: bool | None = None
     keep_going: bool = False
     timeout: float | None = None
     cell_timeout: float | None = None
@@ -85,13 +76,8 @@ class RunOptions(EnvironmentOptions):
     html: bool = True
     reproduce: bool = False
     revive: bool | None = None
-    memory: int | None = None
-    cpus: int | None = None
     disk: int | None = None
     kaggle_limits: bool = False
-    secrets: Mapping[str, str] | Sequence[str] = field(default=(), repr=False)
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    gpu: bool = False
     jobs: int | None = None
 
 
@@ -294,9 +280,8 @@ def _session(
         layout = with_gpu(layout, gpu) if gpu is not None else layout
         script = next((file.target if place.tool.kind != "none" else str(file.source) for file in files), None)
         try:
-            plan = SessionPlan(place.tool, layout, ready.environment.python, worker, script)
-            with answered(plan, source, _secrets(options), options.variables) as asked:
-                yield asked
+            with answered(place.tool, layout, source, _secrets(options), options.variables) as told:
+                yield SessionPlan(place.tool, told, ready.environment.python, worker, script)
         finally:
             _keep_log(place.layout.folders.runtime / "kernel.log", folder, _secrets(options))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kanoe.base.diagnostics import Diagnostic, cell_place, info, warning
@@ -21,11 +21,32 @@ from kanoe.sandbox.inputs import DataSource, Known, attach_inputs, is_provided, 
 from kanoe.sandbox.layout import INPUT, MODULES, RUNTIME, Folders, Layout, Mount, kaggle_variables
 from kanoe.store.home import Store
 from kanoe.verbs.answers import kaggle_modules
-from kanoe.verbs.environment import Ready
+from kanoe.verbs.environment import EnvironmentOptions, Ready
 from kanoe.verbs.installs import Installs, Seen, lay_out_installs
 from kanoe.verbs.queue import living_work
 
 _LONGEST_SOCKET_FOLDER = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxOptions(EnvironmentOptions):
+    """What a program in a sandbox gets of this machine, besides its environment.
+
+    Args:
+        inputs: data to attach, each `PATH` or `PATH:SLUG`.
+        internet: whether it has a network; `None`: not.
+        memory: bytes that all its processes together may hold; `None`: nine tenths of the machine's.
+        cpus: how many CPUs it may use; `None`: all.
+        secrets: what Kaggle's `UserSecretsClient` answers: values by name, or texts as `--secret` takes them.
+        variables: environment variables.
+    """
+
+    inputs: Sequence[str] = ()
+    internet: bool | None = None
+    memory: int | None = None
+    cpus: int | None = None
+    secrets: Mapping[str, str] | Sequence[str] = field(default=(), repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
