@@ -38,6 +38,7 @@ _NEAR = 0.9
 _CHEAP = 0.7
 _LONGEST_PAUSE = 0.2
 _SHORTEST_PAUSE = 0.02
+_PATIENCE = 1.0
 # No program was seen to touch new memory faster, in bytes a second.
 _FASTEST = 8 << 30
 # The parts of the time that measuring may take: of memory far from a limit and near it, of the working folder likewise.
@@ -184,11 +185,11 @@ class Watcher:
     def _watch(self) -> None:
         while self.reached is None and not self._closed.wait(self._pause):
             with self._lock, contextlib.suppress(OSError, ValueError):
-                started = time.monotonic()
-                marks = self._look(self._pids())
-                self._judge(marks)
-                # A look must not eat the machine, however many processes there are.
-                self._pause = max(self._pause, 5 * (time.monotonic() - started))
+                started = time.thread_time()
+                self._judge(self._look(self._pids()))
+                # A look must not eat the machine, however many processes there are; what counts is its own work, not how
+                # long a busy machine let it wait.
+                self._pause = min(_PATIENCE, max(self._pause, 5 * (time.thread_time() - started)))
         if self.reached is not None:
             if self._group is not None:
                 self._group.close_door()
@@ -256,8 +257,9 @@ class Watcher:
         grown = max(0, upper.own - last.upper.own) + max(0, upper.shared - last.upper.shared)
         doubtful = last.held.own + last.held.shared + grown > self._memory_bound * _NEAR
         if (doubtful and grown) or now - last.at >= last.cost / _MEMORY_SHARES[near]:
+            started = time.thread_time()
             held = exact_memory(pids)
-            self._exact = last = _Exact(held, upper, now, time.monotonic() - now)
+            self._exact = last = _Exact(held, upper, now, time.thread_time() - started)
         return last.held
 
 

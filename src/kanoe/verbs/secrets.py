@@ -100,7 +100,9 @@ def missing_of(
 def _checked(given: Mapping[str, str]) -> Mapping[str, str]:
     wrong = [name for name, value in given.items() if not (isinstance(name, str) and name and isinstance(value, str))]
     if wrong:
-        raise InputError(*(_wrong(f"the secret `{name}` is no text with a name") for name in wrong))
+        raise InputError(
+            *(_wrong(f"the secret `{name}` is no text with a name", "Give names and values as texts") for name in wrong)
+        )
     return given
 
 
@@ -128,7 +130,8 @@ def _read(name: str, path: Path) -> str:
         why = (cause.strerror if isinstance(cause, OSError) else None) or (
             "it is no UTF-8 text" if isinstance(cause, UnicodeDecodeError) else str(cause)
         )
-        raise InputError(_wrong(f"the file `{path}` of the secret `{name}` cannot be read: {why}")) from None
+        message = f"the file `{path}` of the secret `{name}` cannot be read: {why}"
+        raise InputError(_wrong(message, f"Name a file that you can read: `--secret {name}=@FILE`")) from None
     return text.removesuffix("\n").removesuffix("\r")
 
 
@@ -216,7 +219,7 @@ def _keyring() -> Any:
     return keyring
 
 
-def _wrong(message: str, hint: str | None = None) -> Diagnostic:
+def _wrong(message: str, hint: str) -> Diagnostic:
     return error("secret-value", message, place="--secret", hint=hint)
 
 

@@ -50,7 +50,9 @@ def read_variables(texts: Sequence[str], files: Sequence[Path | str] = ()) -> di
             why = (cause.strerror if isinstance(cause, OSError) else None) or (
                 "it is no UTF-8 text" if isinstance(cause, UnicodeDecodeError) else str(cause)
             )
-            problems.append(_wrong(f"the file `{file}` cannot be read: {why}", "--env-file"))
+            problems.append(
+                _wrong(f"the file `{file}` cannot be read: {why}", "--env-file", "Name a file that you can read")
+            )
             continue
         problems += [*wrong, *_refused(values, str(file))]
         found |= values
@@ -103,7 +105,8 @@ def parse_env_file(text: str, place: str) -> tuple[dict[str, str], list[Diagnost
                 found[line["name"]] = value
         if why:
             number = text.count("\n", 0, started) + 1
-            problems.append(_wrong(f"the line cannot be understood: {why}", f"{place} line {number}"))
+            hint = "A line is NAME=VALUE, a comment (`# ...`) or blank"
+            problems.append(_wrong(f"the line cannot be understood: {why}", f"{place} line {number}", hint))
             position = text.find("\n", started) + 1 or len(text)
     return found, problems
 
@@ -133,8 +136,10 @@ def _refused(variables: Mapping[str, str], place: str) -> Iterator[Diagnostic]:
             message = f"the variable `{name}` is one that the sandbox stands on, and Kanoe sets itself"
             yield _wrong(message, place, "Leave it out, or set it in the notebook: `os.environ[...] = ...`")
         elif not isinstance(value, str) or "\0" in value:
-            yield _wrong(f"the value of `{name}` is no text that a variable can hold", place)
+            yield _wrong(
+                f"the value of `{name}` is no text that a variable can hold", place, "Leave the NUL character out"
+            )
 
 
-def _wrong(message: str, place: str, hint: str | None = None) -> Diagnostic:
+def _wrong(message: str, place: str, hint: str) -> Diagnostic:
     return error("variable-value", message, place=place, hint=hint)
