@@ -1,4 +1,7 @@
-"""What the sandbox's start costs: a program that does nothing, plain and in each kind of walls, and trying whether they work."""
+"""What the sandbox costs: its start, with a program that does nothing; and a whole run of the titanic example, in each kind of walls.
+
+Run it with `.venv/bin/python benchmarks/sandbox.py [RUNS]`.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kanoe.sandbox.confine import SandboxKind, choose_tool, confine
 from kanoe.sandbox.layout import Folders, Layout, kaggle_variables
 from kanoe.sandbox.process import SandboxProcess
+from measure import compare, table
 
+ROOT = Path(__file__).parent.parent
 _KINDS: tuple[SandboxKind, ...] = ("bubblewrap", "namespaces", "none")
 
 
@@ -51,6 +56,32 @@ def main() -> None:
                 rows[f"trying {kind}"] = timed(functools.partial(choose_tool, kind))
     for label, milliseconds in rows.items():
         print(f"{label:<24}{milliseconds:>8.1f} ms")
+    compare_runs(
+        [kind for kind in reversed(_KINDS) if tools[kind].kind == kind], int(sys.argv[1]) if sys.argv[1:] else 5
+    )
+
+
+# `kanoe run` with walls of one kind.
+_RUN = """
+import sys
+from kanoe.sandbox.confine import choose_tool
+import kanoe.verbs.sandbox
+kanoe.verbs.sandbox.choose_tool = lambda: choose_tool(sys.argv[1])
+from kanoe.cli.main import main
+sys.argv[1:] = ["run", sys.argv[2], "--no-html", "-q"]
+main()
+"""
+
+
+def compare_runs(kinds: Sequence[SandboxKind], runs: int) -> None:
+    """Print what the titanic example costs in each kind of walls; the first is the measure of the others."""
+    notebook = ROOT / "examples" / "titanic" / "exploration.ipynb"
+    with tempfile.TemporaryDirectory() as store:
+        commands = {
+            kind: ([sys.executable, "-c", _RUN, kind, str(notebook)], notebook.parent, {"KANOE_HOME": store})
+            for kind in kinds
+        }
+        table("the titanic example", compare(commands, runs))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ _MACHINE_DISK = 512 << 20
 _MACHINE_MEMORY_SHARE = 0.03
 _GUILTY_SHARE = 0.1
 _MOST_PEAKS = 32
+_FEW = 64
 _FULL = 0.95
 _FULL_SECONDS = 5.0
 
@@ -200,7 +201,9 @@ class Watcher:
         numbers = read_numbers(pids)
         self._cpu = max(self._cpu, numbers.cpu)
         self._peaks.tasks = max(self._peaks.tasks, numbers.tasks)
-        memory = self._memory(pids, numbers)
+        # What forks all the time holds the locks that measuring needs; it is ended for its number soon.
+        full = numbers.tasks >= self._limits.processes * _FULL
+        memory = self._peaks.memory if full else self._memory(pids, numbers)
         self._peaks.memory = max(self._peaks.memory, memory)
         self._pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, (self._memory_bound - memory) / _FASTEST))
         marks = [
@@ -256,7 +259,8 @@ class Watcher:
         now = time.monotonic()
         grown = max(0, upper.own - last.upper.own) + max(0, upper.shared - last.upper.shared)
         doubtful = last.held.own + last.held.shared + grown > self._memory_bound * _NEAR
-        if (doubtful and grown) or now - last.at >= last.cost / _MEMORY_SHARES[near]:
+        few = len(pids) <= _FEW or near
+        if (doubtful and grown) or (few and now - last.at >= last.cost / _MEMORY_SHARES[near]):
             started = time.thread_time()
             held = exact_memory(pids)
             self._exact = last = _Exact(held, upper, now, time.thread_time() - started)
