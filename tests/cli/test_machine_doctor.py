@@ -274,7 +274,7 @@ def test_a_small_disk_on_which_nothing_runs(tmp_path: Path) -> None:
     assert (findings["store"]["state"], findings["temporary"]["state"]) == ("error", "warning")
     assert "noexec" in diagnostics["file-system-odd"]["message"]
     assert "noexec" in diagnostics["temporary-odd"]["message"]
-    assert "only 0.0 GB are free" in diagnostics["disk-low"]["message"]
+    assert "MiB are free" in diagnostics["disk-low"]["message"]
 
 
 @needs_mounts

@@ -416,8 +416,8 @@ def test_progress_tells_of_downloads(world: World) -> None:
     assert lock.size > 1_500_000
     world.build(lock)
     text = [text for _, text in world.told]
-    assert "at most 3 MB to download" in text[0]
-    assert any("downloading" in line and "MB" in line for line in text)
+    assert "at most 3 MiB to download" in text[0]
+    assert any("downloading" in line and "MiB" in line for line in text)
     fractions = [fraction for fraction, _ in world.told if fraction is not None]
     assert fractions == sorted(fractions)
     assert all(0 <= fraction <= 1 for fraction in fractions)

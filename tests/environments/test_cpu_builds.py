@@ -146,7 +146,7 @@ def test_without_the_index_the_registrys_build_stays_without_what_it_does_not_op
     assert "nvidia-nccl-cu12" in held(lock), "torch opens it at import"
     (said,) = remarks(lock)
     assert said.code == "accelerator-build"
-    assert "MB of NVIDIA's libraries" in said.message
+    assert "iB of NVIDIA's libraries" in said.message
     assert "KANOE_TORCH_INDEX" in (said.hint or "")
 
 

@@ -34,6 +34,8 @@ _TICK_SECONDS = 0.25
 _START_SECONDS = 120.0
 # How long a kernel may take to run its exit handlers.
 _FAREWELL_SECONDS = 5.0
+# How long the kernel may be silent between its answer and saying that it is idle, or the other way round.
+_HALF_DONE_SECONDS = 2.0
 _HURRIED_SECONDS = 0.5
 # What a kernel sends for a cell that belongs to its output.
 _MESSAGES = {
@@ -81,8 +83,22 @@ class _Running:
     idle: bool = False
     begun: bool = False
     stopped: bool = False
+    half_done: float | None = None
     dates: dict[str, str] = field(default_factory=dict)
     error: dict[str, Any] | None = None
+
+    def is_done(self) -> bool:
+        """Whether the kernel has answered and is idle, or said one of both and then nothing more.
+
+        An interrupt in the moment between a request and its code makes ipykernel idle without an answer.
+        """
+        if self.reply is not None and self.idle:
+            return True
+        if self.reply is None and not self.idle:
+            return False
+        now = time.monotonic()
+        self.half_done = self.half_done or now
+        return now - self.half_done > _HALF_DONE_SECONDS
 
 
 class SessionRunner:
@@ -138,7 +154,7 @@ class SessionRunner:
         for message in messages:
             events += self._take(message)
         running = self._running
-        if running is not None and running.idle and running.reply is not None:
+        if running is not None and running.is_done():
             events.append(self._ended(running))
         elif not messages and self._process.poll() is not None:
             for message in self._connection.receive(0.05):
@@ -271,12 +287,12 @@ class SessionRunner:
     def _ended(self, running: _Running) -> TaskEnded:
         """Return the end of a cell that the kernel has answered."""
         self._running = None
-        assert running.reply is not None
-        status = running.reply.get("status")
+        reply = running.reply or {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
+        status = reply.get("status")
         details: dict[str, Any] = {"execution": running.dates}
         reason = None
         if status != "ok":
-            problem = running.error or running.reply
+            problem = running.error or reply
             reason = _headline(problem)
             details["error"] = {
                 "ename": problem.get("ename", "Error"),

@@ -165,7 +165,7 @@ def run_command(
         typer.Option("--disk", metavar="SIZE", help="The most that it may keep in its working folder: `20g`."),
     ] = None,
     kaggle_limits: Annotated[
-        bool, typer.Option("--kaggle-limits", help="Kaggle's own limits: 4 CPUs, 30 GB, 20 GB of disk, 12 hours.")
+        bool, typer.Option("--kaggle-limits", help="Kaggle's own limits: 4 CPUs, 30 GiB, 20 GiB of disk, 12 hours.")
     ] = False,
     secret: Secret = None,
     env: Env = None,

@@ -1,4 +1,4 @@
-"""The words of the command line: durations, sizes, diagnostics, the line of a cell."""
+"""The words of the command line: durations, diagnostics, the line of a cell."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kanoe.base.diagnostics import Diagnostic
+from kanoe.base.sizes import show_size
 from kanoe.engine.events import AttemptStarted, Noted, RunStarted, TaskEnded, TaskStarted, TaskState
 from kanoe.engine.report import Report
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from kanoe.verbs.checkup import Checkup, Finding
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_MUCH = 1_000_000  # bytes on disk that are worth a word
+_MUCH = 1 << 20  # bytes on disk that are worth a word
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -30,16 +31,6 @@ def seconds_text(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
-
-
-def bytes_text(count: int) -> str:
-    """Return a size for people, in powers of 1000: `612 kB`, `1.4 GB`."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit in ("B", "kB", "MB") else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def diagnostic_lines(diagnostic: Diagnostic) -> list[str]:
@@ -67,9 +58,9 @@ def event_lines(event: RunStarted | AttemptStarted | Noted) -> list[str]:
 def end_line(event: TaskEnded, started: TaskStarted, width: int) -> str:
     """Return the line of a cell that ended: its position, time, memory, what it wrote where that is much, and first line."""
     mark = {TaskState.SUCCEEDED: " ", TaskState.FAILED: "!", TaskState.CANCELLED: "-"}.get(event.state, " ")
-    memory = bytes_text(event.memory) if event.memory else ""
+    memory = show_size(event.memory) if event.memory else ""
     written = event.disk or 0
-    wrote = f"  +{bytes_text(written)} on disk" if written > _MUCH else ""
+    wrote = f"  +{show_size(written)} on disk" if written > _MUCH else ""
     times = f"{mark} cell {started.cell:>{width}} {seconds_text(event.seconds):>11} {memory:>8}"
     return f"{times}{wrote}  {started.title}".rstrip()
 

@@ -21,6 +21,7 @@ from kanoe.base.errors import InputError, UnavailableError
 from kanoe.base.files import exclusive, exclusive_if_free, mark_used, remove_tree, replace_file
 from kanoe.base.hashing import hash_text
 from kanoe.base.processes import check_stop
+from kanoe.base.sizes import show_size
 from kanoe.base.stop import Stop
 from kanoe.environments.complaints import read_complaint
 from kanoe.environments.interpreters import Interpreter
@@ -354,7 +355,7 @@ class _Meter:
         self._speed = self._recall()
         self._begin = time.monotonic()
         self._last = self._begin
-        size = f", at most {lock.size / 1e6:.0f} MB to download" if lock.size > 1e6 else ""
+        size = f", at most {show_size(lock.size)} to download" if lock.size > 1e6 else ""
         size += f" ({_duration(lock.size / self._speed)})" if size else ""
         self._progress(None, f"building the environment: {self._count} distributions{size}")
 
@@ -383,7 +384,7 @@ class _Meter:
         left = max(0.0, total - done) / self._rate()
         text = f"downloading {len(self._announced) - len(self._done)} of {self._count} distributions"
         estimate = f", about {_duration(left)} left" if total - done > 0 else ""
-        self._progress(self._fraction(), f"{text}: {done / 1e6:.0f} of {total / 1e6:.0f} MB{estimate}")
+        self._progress(self._fraction(), f"{text}: {show_size(done)} of {show_size(total)}{estimate}")
 
     def _fraction(self) -> float | None:
         total = sum(self._announced.values())

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kanoe.base.diagnostics import Diagnostic, error, info, warning
+from kanoe.base.sizes import show_size
 from kanoe.environments.accelerator import has_builds, is_gpu_library
 from kanoe.environments.interpreters import Interpreter, python_fits
 from kanoe.environments.needs import Needs, Requirement
@@ -146,7 +147,7 @@ def _describe_cuda(lock: Lock) -> Iterator[Diagnostic]:
     if lock.accelerator != "cpu" or not libraries or torch is None:
         return
     size = sum(one.size or 0 for one in libraries)
-    cost = f", {size / 1e6:.0f} MB of NVIDIA's libraries with it" if size else ", and NVIDIA's libraries with it"
+    cost = f", {show_size(size)} of NVIDIA's libraries with it" if size else ", and NVIDIA's libraries with it"
     yield info(
         "accelerator-build",
         f"`torch` {torch.version} is the build for GPUs{cost}: PyTorch's index of builds for processors did not answer"

@@ -11,6 +11,7 @@ from typing import Any
 from kanoe.base.diagnostics import Diagnostic, Severity, error
 from kanoe.base.errors import InputError
 from kanoe.base.files import replace_file
+from kanoe.base.sizes import show_size
 from kanoe.base.stop import Stop
 from kanoe.engine.events import Event, Noted, StageChanged
 from kanoe.environments.accelerator import choose_builds
@@ -342,7 +343,7 @@ class ShownEnvironment:
             (len(f"{entry.name} {entry.version}") for entry in lock.distributions if entry.name in asked), default=0
         )
         least = "at least " if any(entry.size is None for entry in lock.distributions) else ""
-        size = f", {least}{lock.size / 1e6:.0f} MB to download" if lock.size else ""
+        size = f", {least}{show_size(lock.size)} to download" if lock.size else ""
         lines = [f"{self.source.path.name}: {self.locked.describe()}; {len(lock.distributions)} distributions{size}"]
         if self.locked.file is not None:
             lines.append(f"from the lock {self.locked.file.name}")

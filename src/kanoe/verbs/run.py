@@ -63,7 +63,7 @@ class RunOptions(SandboxOptions):
         revive: whether other environments are tried where a library is missing or of another age; `None`: after any such sign
             where the day was inferred from the notebook, else only where it is known what is missing or which release changed.
         disk: bytes that its working folder may hold; `None`: what is free.
-        kaggle_limits: whether Kaggle's own limits hold where nothing else is given: 4 CPUs, 30 GB, 20 GB of disk, 12 hours.
+        kaggle_limits: whether Kaggle's own limits hold where nothing else is given: 4 CPUs, 30 GiB, 20 GiB of disk, 12 hours.
         jobs: how many runs may go on at once on this machine; `None`: as many as it has CPUs.
     """
 

@@ -176,9 +176,8 @@ def table_lines(runs: Sequence[Listed]) -> list[str]:
     width = max(len(run.run) for run in runs)
     lines = [f"{'RUN':<{width}}  {'STATE':<9}  {'STARTED':<16}  {'SECONDS':>8}  SOURCE"]
     for run in runs:
-        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
         seconds = f"{run.seconds:.1f}" if run.seconds is not None else ""
-        lines.append(f"{run.run:<{width}}  {run.state:<9}  {started:<16}  {seconds:>8}  {run.source}")
+        lines.append(f"{run.run:<{width}}  {run.state:<9}  {_local_time(run.started):<16}  {seconds:>8}  {run.source}")
     return lines
 
 
@@ -188,7 +187,7 @@ def show_lines(shown: Shown) -> list[str]:
     lines = [
         f"{shown.listed.run}  {shown.listed.state}",
         f"source       {shown.listed.source}",
-        f"started      {iso_time(shown.listed.started)}, {report['seconds']:.1f} s",
+        f"started      {_local_time(shown.listed.started)}, {report['seconds']:.1f} s",
     ]
     if environment:
         lines.append(
@@ -202,7 +201,7 @@ def show_lines(shown: Shown) -> list[str]:
     if report.get("reproduction"):
         lines.append(f"compared     {report['reproduction']['summary']}")
     for artifact in report["artifacts"]:
-        lines.append(f"working/     {artifact['name']}  {artifact['metadata'].get('bytes', 0):,} bytes")
+        lines.append(f"working/     {artifact['name']}  {show_size(artifact['metadata'].get('bytes', 0))}")
     for diagnostic in report["diagnostics"]:
         place = f" ({diagnostic['place']})" if diagnostic["place"] else ""
         lines.append(f"{diagnostic['severity']}{place}: {diagnostic['message']}")
@@ -218,6 +217,10 @@ def _used(task: Mapping[str, Any]) -> str:
     if memory is None and cpu is None:
         return ""
     return f" {show_size(memory or 0):>9} {cpu or 0.0:8.2f} s CPU {show_size(disk or 0):>9} disk"
+
+
+def _local_time(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 
 def _records() -> Records:

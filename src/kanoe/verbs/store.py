@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kanoe.base.files import folder_size
+from kanoe.base.sizes import show_size
 from kanoe.store.clean import Unneeded, find_old_runs, find_unused, remove_runs, remove_things
 from kanoe.store.home import open_store
 from kanoe.store.left_over import find_half_made
@@ -42,10 +43,10 @@ class StoreSize:
     def lines(self) -> list[str]:
         """Return what `kanoe store size` prints."""
         lines = [
-            f"{size / 1e6:>10,.1f} MB  {name:<13} {_MEANINGS.get(name, '')}".rstrip()
+            f"{show_size(size):>10}  {name:<13} {_MEANINGS.get(name, '')}".rstrip()
             for name, size in self.rooms.items()
         ]
-        return [*lines, f"{sum(self.rooms.values()) / 1e6:>10,.1f} MB  in {self.path}"]
+        return [*lines, f"{show_size(sum(self.rooms.values())):>10}  in {self.path}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,14 @@ class Cleaned:
         lines = []
         for room in sorted({one.room for one in self.removed}):
             mine = [one for one in self.removed if one.room == room]
-            size = sum(one.bytes for one in mine) / 1e6
+            size = show_size(sum(one.bytes for one in mine))
             runs = f": {', '.join(one.run for one in mine if one.run)}" if room == "runs" else ""
-            lines.append(f"{size:>10,.1f} MB  {room:<13} {len(mine)} removed{runs}")
+            lines.append(f"{size:>10}  {room:<13} {len(mine)} removed{runs}")
         verb = "would be freed" if self.dry_run else "freed"
         if self.dry_run:
             lines = [line.replace(" removed", " to remove") for line in lines]
-        total = sum(one.bytes for one in self.removed) / 1e6
-        return [*lines, f"{total:>10,.1f} MB  {verb} in {self.path}"]
+        total = show_size(sum(one.bytes for one in self.removed))
+        return [*lines, f"{total:>10}  {verb} in {self.path}"]
 
 
 def clean_store(*, older_than: float | None = None, keep_runs: int | None = None, dry_run: bool = False) -> Cleaned:

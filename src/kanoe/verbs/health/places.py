@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kanoe.base.diagnostics import Diagnostic, Severity, error, info, warning
 from kanoe.base.files import exclusive
+from kanoe.base.sizes import show_size
 from kanoe.store.alive import dead, lives
 from kanoe.store.home import VERSION, Store
 from kanoe.store.records import Records
@@ -20,7 +21,7 @@ from kanoe.verbs.checkup import Finding
 from kanoe.verbs.health.programs import uv_cache
 from kanoe.verbs.health.trials import trouble
 
-_LITTLE = 5_000_000_000  # bytes: an environment with one of the large libraries
+_LITTLE = 5 << 30  # bytes: an environment with one of the large libraries
 _FEW_INODES = 50_000
 _COUNTING_SECONDS = 0.5
 _NETWORK = re.compile(r"nfs|cifs|smb|sshfs|9p|drvfs|afs|ceph|gluster|lustre|beegfs|davfs")
@@ -70,7 +71,7 @@ def _size_text(path: Path) -> str:
         if time.monotonic() > deadline:
             whole = False
             break
-    return f"{total / 1e9:.1f} GB" if whole else f"more than {total / 1e9:.1f} GB (`kanoe store size` counts all)"
+    return show_size(total) if whole else f"more than {show_size(total)} (`kanoe store size` counts all)"
 
 
 def _umask_oddities() -> Iterator[Diagnostic]:
@@ -151,9 +152,9 @@ def look_at_disks(store: Store) -> Finding:
     for names, path in by_device.values():
         free = shutil.disk_usage(path).free
         inodes = os.statvfs(path)
-        told.append(f"{free / 1e9:.1f} GB free for {', '.join(names)}")
+        told.append(f"{show_size(free)} free for {', '.join(names)}")
         if free < _LITTLE:
-            diagnostics.append(_low(f"only {free / 1e9:.1f} GB are free for {', '.join(names)} (`{path}`)", names))
+            diagnostics.append(_low(f"only {show_size(free)} are free for {', '.join(names)} (`{path}`)", names))
         elif inodes.f_files and inodes.f_favail < _FEW_INODES:
             diagnostics.append(
                 _low(f"only {inodes.f_favail:,} more files fit for {', '.join(names)} (`{path}`)", names)
