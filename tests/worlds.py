@@ -6,7 +6,7 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from kanoe.back.sessions import SessionPlan, SessionRunner
 from kanoe.back.worker_zip import worker_zip
 from kanoe.base.stop import Stop
 from kanoe.engine.cells import plan_cells
-from kanoe.engine.events import Event
+from kanoe.engine.events import Event, TaskMessage
 from kanoe.engine.run import Limits, run_program
 from kanoe.ir.notebook import Cell, Notebook
 from kanoe.sandbox.confine import Tool, choose_tool, remove_plain_input
@@ -58,6 +58,17 @@ def session_plan(folder: Path, tool: Tool | None = None, python: Path | None = N
     )
 
 
+def stop_at(text: str, stop: Stop, times: int = 1) -> Callable[[Event], None]:
+    """Ask to stop when a cell prints this."""
+
+    def watch(event: Event) -> None:
+        if isinstance(event, TaskMessage) and text in str(event.content.get("text", "")):
+            for _ in range(times):
+                stop.request()
+
+    return watch
+
+
 @dataclass
 class Executed:
     """What a run of cells left."""
@@ -82,8 +93,9 @@ def execute(
     limits: Limits = Limits(keep_going=True),
     stop: Stop | None = None,
     plan: SessionPlan | None = None,
+    watch: Callable[[Event], None] = lambda event: None,
 ) -> Executed:
-    """Run cells as `kanoe run` does."""
+    """Run cells as `kanoe run` does; `watch` sees every event as it comes."""
     notebook = code_notebook(sources)
     plan = plan or session_plan(folder, tool)
     runner = SessionRunner(plan)
@@ -97,6 +109,7 @@ def execute(
         for event in run_program(plan_cells(notebook), runner, limits, stop, idle=document.write_if_due):
             events.append(event)
             document.take(event)
+            watch(event)
     finally:
         for guard in guards:
             guard.cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from kanoe.engine.events import ProgramEnded, RunState, TaskEnded, TaskMessage, 
 from kanoe.engine.run import Limits, run_program
 from kanoe.engine.runner import FakeRunner, Runner, Script, Task
 from kanoe.sandbox.confine import Tool, choose_tool
-from worlds import code_notebook, execute, session_plan
+from worlds import code_notebook, execute, session_plan, stop_at
 
 TOOL = choose_tool()
 
@@ -169,7 +168,6 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 def test_an_interrupt_keeps_everything_and_the_kernel_is_gone(tmp_path: Path, tool: Tool) -> None:
     stop = Stop()
     mark = f"77.{time.monotonic_ns() % 100000}"
-    threading.Timer(1.5, stop.request).start()
     executed = execute(
         [
             "kept = 1; print('one')",
@@ -179,6 +177,7 @@ def test_an_interrupt_keeps_everything_and_the_kernel_is_gone(tmp_path: Path, to
         tmp_path,
         tool=tool,
         stop=stop,
+        watch=stop_at("two", stop),
     )
     assert [end.state for end in ends(executed.events)] == [TaskState.SUCCEEDED, TaskState.CANCELLED, TaskState.SKIPPED]
     assert (executed.text(0), executed.text(1)) == ("one\n", "two\n")
@@ -187,12 +186,8 @@ def test_an_interrupt_keeps_everything_and_the_kernel_is_gone(tmp_path: Path, to
 
 def test_a_cell_that_ignores_the_interrupt_is_ended_by_the_second(tmp_path: Path) -> None:
     stop = Stop()
-    threading.Timer(1.5, stop.request).start()
-    threading.Timer(2.0, stop.request).start()
     code = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('deaf', flush=True)\nwhile True: time.sleep(0.1)"
-    started = time.monotonic()
-    executed = execute([code], tmp_path, stop=stop)
-    assert time.monotonic() - started < 15
+    executed = execute([code], tmp_path, stop=stop, watch=stop_at("deaf", stop, times=2))
     assert [end.state for end in ends(executed.events)] == [TaskState.CANCELLED]
     assert executed.text(0) == "deaf\n"
 
