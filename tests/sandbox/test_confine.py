@@ -134,15 +134,15 @@ def test_without_a_sandbox_our_link_is_taken_away_and_the_data_is_not(tmp_path: 
     data.mkdir()
     plan = session_plan(tmp_path, Tool("none"), inputs=(Mount(data, "/kaggle/input/competitions/t"),))
     confine(plan.tool, plan.layout, ["true"])
-    assert (plain_input(plan.layout) / "competitions" / "t").is_symlink()
+    assert (plain_input(plan.layout.folders.working) / "competitions" / "t").is_symlink()
     remove_plain_input(plan.layout)
-    assert not plain_input(plan.layout).is_symlink()
+    assert not plain_input(plan.layout.folders.working).is_symlink()
     assert data.is_dir()
 
 
 def test_without_a_sandbox_an_input_folder_of_the_users_own_is_left_alone(tmp_path: Path) -> None:
     plan = session_plan(tmp_path, Tool("none"), inputs=(Mount(tmp_path, "/kaggle/input/competitions/t"),))
-    theirs = plain_input(plan.layout)
+    theirs = plain_input(plan.layout.folders.working)
     theirs.mkdir()
     (theirs / "link").symlink_to(tmp_path)
     confine(plan.tool, plan.layout, ["true"])

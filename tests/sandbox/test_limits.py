@@ -33,7 +33,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_kernels_limits_are_set_from_outside(sleeper: subprocess.Popen[bytes]) -> None:
-    ResourceLimits(memory=GIBIBYTE, disk=5 << 20, open_files=100, cpus=1).apply(sleeper.pid, offset=0)
+    ResourceLimits(memory=GIBIBYTE, disk=5 << 20, open_files=100, cpus=1, place=0).apply(sleeper.pid)
     assert resource.prlimit(sleeper.pid, resource.RLIMIT_FSIZE) == (5 << 20, 5 << 20)
     assert resource.prlimit(sleeper.pid, resource.RLIMIT_NOFILE) == (100, 100)
     assert resource.prlimit(sleeper.pid, resource.RLIMIT_CORE) == (0, 0)
@@ -73,7 +73,7 @@ def test_libraries_start_as_many_threads_as_there_are_cpus() -> None:
 
 def test_programs_of_few_cpus_do_not_all_sit_on_the_first() -> None:
     cpus = sorted(os.sched_getaffinity(0))
-    assert [allowed_cpus(1, offset)[0] for offset in range(len(cpus))] == cpus
+    assert [allowed_cpus(1, place)[0] for place in range(len(cpus))] == cpus
     assert set(allowed_cpus(10_000, 3)) == set(cpus)
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,7 @@ def test_behind_every_wall(tmp_path: Path, tool: Tool) -> None:
     ]
     source = Source(tmp_path / "n.py", "percent", code_notebook(["# the source"]))
     plan = session_plan(tmp_path, tool, modules=kaggle_modules([Path("kaggle_gcp.py")]))
-    with answered(plan, source, Secrets({"KEY": "hush"}), {"MODE": "7"}) as asked:
-        executed = execute(cells, tmp_path, plan=asked)
+    with answered(tool, plan.layout, source, Secrets({"KEY": "hush"}), {"MODE": "7"}) as told:
+        executed = execute(cells, tmp_path, plan=replace(plan, layout=told))
     assert [executed.text(cell) for cell in range(4)] == ["hush\n", "['hush', 'hush']\n", "# the source\n", "7\n"]
     assert "kaggle_gcp.py" not in {mount.source.name for mount in plan.layout.modules}

@@ -68,8 +68,9 @@ def explain_near(near: LimitNear, limits: ResourceLimits, place: str) -> Diagnos
     if near.limit in ("cell-timeout", "run-timeout"):
         option = "--cell-timeout" if near.limit == "cell-timeout" else "--timeout"
         what = "this cell" if near.limit == "cell-timeout" else "the run"
-        message = f"{what} has taken {near.seen:.0f} of its {near.bound:g} seconds"
-        hint = f"Give it more time: `{option} {_longer(near.bound)}`"
+        digits = 0 if near.bound >= 60 else 1
+        message = f"{what} has taken {near.seen:.{digits}f} of its {near.bound:g} seconds"
+        hint = f"Give it more time: `{option} {longer_time(near.bound)}`"
         return warning("limit-near", message, place=place, hint=hint)
     seen, bound = int(near.seen), int(near.bound)
     share = f"{near.seen / near.bound:.0%}"
@@ -184,8 +185,8 @@ def _hint(mark: Mark, limits: ResourceLimits) -> str:
     return f"Give it more: `--memory {larger_size(wanted)}`"
 
 
-def _longer(seconds: float) -> str:
-    """Return twice a time as the options take it."""
+def longer_time(seconds: float) -> str:
+    """Return twice a time as the options take it: `90`, `30m`, `12h`."""
     doubled = 2 * seconds
     for unit, letter in ((3600, "h"), (60, "m")):
         if doubled >= unit:

@@ -286,6 +286,11 @@ def copy_tree(source: Path, target: Path) -> list[str]:
     return left
 
 
+def leads_out(path: Path, folder: Path) -> bool:
+    """Return whether a path below a folder leads out of it by a link: to what whoever made the folder need not be allowed to see."""
+    return not path.resolve().is_relative_to(folder.resolve())
+
+
 def read_untrusted(path: Path, most: int = 64 << 20) -> bytes:
     """Return the last bytes of a file that a strange program may have replaced: no link is followed, no pipe waited for.
 

@@ -41,6 +41,8 @@ def read_binder_files(
 
 def _read_apt(path: Path, which: Callable[[str], str | None]) -> Iterator[Diagnostic]:
     """Yield a warning for a package whose program is missing, and one remark for the packages that nobody can look for."""
+    if not path.is_file():
+        return
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

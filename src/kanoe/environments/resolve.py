@@ -22,6 +22,7 @@ from kanoe.environments.interpreters import Interpreter
 from kanoe.environments.lock import Lock, public_url, reasons_of, this_platform
 from kanoe.environments.lock_file import dumps, loads
 from kanoe.environments.needs import Needs, Requirement
+from kanoe.environments.settings import network_settings
 from kanoe.environments.uv import Progress, index_settings, quiet
 from kanoe.environments.versions import marker_holds
 
@@ -62,7 +63,7 @@ def resolve(
     """
     own = (*kernel, _PIP, *([_SETUPTOOLS] if needs.as_of else []))
     asked = _with_kernel(needs.requirements, own, interpreter.version)
-    remembered = cache / f"{_key(asked, needs, interpreter)}.lock"
+    remembered = cache / f"{_key(asked, needs, interpreter, folder)}.lock"
     if not upgrade:
         lock = _recall(remembered, asked)
         if lock is not None:
@@ -102,10 +103,12 @@ def _with_kernel(
     return tuple(sorted(asked, key=lambda one: (one.name, one.marker)))
 
 
-def _key(asked: Iterable[Requirement], needs: Needs, interpreter: Interpreter) -> str:
+def _key(asked: Iterable[Requirement], needs: Needs, interpreter: Interpreter, folder: Path | None) -> str:
     day = f"{needs.as_of or ''} {needs.as_of_inferred:d}"  # an inferred day moves, and lies before that of the run
     kind = "cuda" if needs.gpu else "cpu"
-    parts = [interpreter.version, this_platform(), day, kind, *index_settings(), "requirements"]
+    # What one folder's registries answer is no answer for another folder, which may be a stranger's.
+    files = json.dumps(network_settings(folder), sort_keys=True, default=str)
+    parts = [interpreter.version, this_platform(), day, kind, *index_settings(), files, "requirements"]
     for one in asked:
         parts += [str(one), ",".join(one.modules), f"{one.optional:d}{one.guessed:d}"]
     return hash_text(_FORM, *parts)

@@ -44,6 +44,9 @@ _NETWORK = (
     "system-certs",
     "torch-backend",
 )
+# What a file beside a notebook may say: where its distributions are. The rest says what this machine does, and the folder may be a
+# stranger's: where the cache is written, which program is started for passwords, through whom and how safely all is fetched.
+_OF_A_FOLDER = frozenset({"extra-index-url", "find-links", "index", "index-strategy", "index-url", "torch-backend"})
 _LISTS = frozenset({"allow-insecure-host", "extra-index-url", "find-links", "index", "no-proxy"})
 _PLAIN_INDEX = "https://pypi.org/simple"
 _TORCH_INDEX = "https://download.pytorch.org/whl"
@@ -62,10 +65,12 @@ def network_settings(folder: Path | None) -> dict[str, Any]:
         InputError: a file cannot be understood.
     """
     merged: dict[str, Any] = {}
+    of_the_machine = set(_files(None))
     for path in _files(folder):
         content = _read(path)
+        names = [name for name in _NETWORK if path in of_the_machine or name in _OF_A_FOLDER]
         for table in (content, content.get("pip", {})):
-            for name in _NETWORK:
+            for name in names:
                 if name in table:
                     _join(merged, name, _absolute(name, table[name], path.parent))
     if _is_plain(merged):

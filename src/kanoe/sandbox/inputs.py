@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
+import shlex
 import stat
 import tempfile
 import zipfile
@@ -21,12 +22,16 @@ from pathlib import Path, PurePosixPath
 
 from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError
-from kanoe.base.files import exclusive, mark_used, remove_tree
+from kanoe.base.files import exclusive, leads_out, mark_used, remove_tree
 from kanoe.base.hashing import hash_text
+from kanoe.base.sizes import show_size
 from kanoe.ir.source import KernelMetadata
+from kanoe.sandbox.folder_size import free_bytes
 from kanoe.sandbox.layout import INPUT, Link, Mount
 
 _KINDS = ("competitions", "datasets", "notebooks", "models")
+_LEAST_ON_DISK = 4096  # bytes of a file, however small
+_KEPT_FREE = 512 << 20
 # Files that describe data and are none: they do not make a folder of folders one data source.
 _DESCRIPTIONS = ("readme*", "provenance*", "license*", "*.md", "dataset-metadata.json", ".*")
 
@@ -232,8 +237,17 @@ def _find_folder(folder: Path, cache: Path) -> list[_Found]:
     """Return the data of `input/` beside or above the notebook."""
     for candidate in (folder / "input", folder.parent / "input"):
         if candidate.is_dir():
+            _refuse_leading_out(candidate, candidate.parent)
             return _read_folder(candidate.resolve(), cache)
     return []
+
+
+def _refuse_leading_out(path: Path, folder: Path) -> None:
+    """Refuse data that nobody named and that a link brings from elsewhere: the link may have come with a stranger's notebook."""
+    if leads_out(path, folder):
+        message = f"`{path}` is a link to `{path.resolve()}`, and whatever the notebook's folder links to is not given away unasked"
+        hint = f"If it is meant as data: `--input {shlex.quote(str(path.resolve()))}`"
+        raise InputError(error("link-outside", message, place=str(path), hint=hint))
 
 
 def _read_folder(folder: Path, cache: Path) -> list[_Found]:
@@ -241,6 +255,8 @@ def _read_folder(folder: Path, cache: Path) -> list[_Found]:
     names = [
         name for name in sorted(os.listdir(folder)) if not any(fnmatch.fnmatch(name.lower(), p) for p in _DESCRIPTIONS)
     ]
+    for name in names:
+        _refuse_leading_out(folder / name, folder.parent)
     plain = [name for name in names if (folder / name).is_file() and not name.lower().endswith(".zip")]
     zips = [name for name in names if (folder / name).is_file() and name.lower().endswith(".zip")]
     if plain:
@@ -262,6 +278,8 @@ def _read_kind(folder: Path, kind: str) -> list[_Found]:
     folders = [folder]
     for _ in range(depth):
         folders = [child for parent in folders for child in sorted(parent.iterdir()) if child.is_dir()]
+        for child in folders:
+            _refuse_leading_out(child, folder.parent.parent)
     return [
         _Found((("", child),), child.name, str(child), slug=f"{kind}/{child.relative_to(folder).as_posix()}")
         for child in folders
@@ -364,7 +382,9 @@ def _unpack(path: Path, given: str, cache: Path) -> Path:
         temporary = Path(tempfile.mkdtemp(dir=cache, prefix="unpacking-"))
         try:
             with zipfile.ZipFile(path) as archive:
-                archive.extractall(temporary, _safe_members(archive))
+                members = _safe_members(archive)
+                _check_room(path, members, given, cache)
+                archive.extractall(temporary, members)
             temporary.chmod(0o755)
             temporary.rename(target)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as cause:
@@ -381,6 +401,16 @@ def _unpack(path: Path, given: str, cache: Path) -> Path:
             remove_tree(temporary)
             raise
     return target
+
+
+def _check_room(path: Path, members: Sequence[zipfile.ZipInfo], given: str, cache: Path) -> None:
+    """Refuse what would fill the disk: a few kilobytes can say that they are petabytes. No member gives more than it says."""
+    wanted = sum(member.file_size + _LEAST_ON_DISK for member in members)
+    room = free_bytes(cache) - _KEPT_FREE
+    if wanted > room:
+        message = f"`{path}` holds {show_size(wanted)}, and the disk has {show_size(max(0, room))} for it"
+        hint = "Make room, or unpack what is needed of it and give that folder"
+        raise InputError(error("input-kind", message, place=f"--input {given}", hint=hint))
 
 
 def _safe_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

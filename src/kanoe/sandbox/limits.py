@@ -64,6 +64,8 @@ class ResourceLimits:
         disk: bytes of the working folder, and of each file anywhere; `None`: what the file system has.
         processes: how many processes and threads at once; else a thousand, and as many more as libraries start on many CPUs.
         open_files: how many open files each process may have.
+        place: a number for the program among those that go on, so that several of few CPUs do not sit on the same ones;
+            `None`: any.
     """
 
     memory: int | None = None
@@ -71,6 +73,7 @@ class ResourceLimits:
     disk: int | None = None
     processes: int = field(default_factory=_usual_processes)
     open_files: int = 65_536
+    place: int | None = None
 
     @property
     def memory_bytes(self) -> int:
@@ -84,15 +87,13 @@ class ResourceLimits:
             return {}
         return dict.fromkeys(_THREAD_VARIABLES, str(count_cpus(self.cpus)))
 
-    def apply(self, pid: int, offset: int | None = None) -> None:
+    def apply(self, pid: int) -> None:
         """Set on a process what the kernel itself can hold; what it starts inherits it.
 
         Where the host forbids a part, the part is left out: the watcher counts memory, processes and disk besides.
 
         Args:
             pid: the process, before it runs the program; a process of this user.
-            offset: which of the CPUs to begin with, so that several programs of few CPUs do not sit on the same ones;
-                `None`: any.
         """
         for number, value in self._kernel_limits(counts_alone=_counts_alone(pid)):
             with contextlib.suppress(PermissionError, ProcessLookupError, ValueError):
@@ -101,7 +102,7 @@ class ResourceLimits:
                 resource.prlimit(pid, number, (bound, bound))
         if self.cpus is not None:
             with contextlib.suppress(PermissionError, ProcessLookupError, OSError):
-                os.sched_setaffinity(pid, allowed_cpus(self.cpus, offset))
+                os.sched_setaffinity(pid, allowed_cpus(self.cpus, self.place))
 
     def _kernel_limits(self, *, counts_alone: bool) -> list[tuple[int, int]]:
         found = [
@@ -168,10 +169,10 @@ def lower_limits(limits: ResourceLimits) -> tuple[Diagnostic, ...]:
     return tuple(found)
 
 
-def allowed_cpus(count: int, offset: int | None = None) -> Sequence[int]:
-    """Return that many of the CPUs that this process may use, or all of them where there are fewer, beginning at `offset`."""
+def allowed_cpus(count: int, place: int | None = None) -> Sequence[int]:
+    """Return that many of the CPUs that this process may use, or all of them where there are fewer: others for the next place."""
     cpus = sorted(os.sched_getaffinity(0))
-    first = random.randrange(len(cpus)) if offset is None else offset  # noqa: S311 - to spread load
+    first = random.randrange(len(cpus)) if place is None else place * count  # noqa: S311 - to spread load
     return [cpus[(first + position) % len(cpus)] for position in range(min(count, len(cpus)))]
 
 

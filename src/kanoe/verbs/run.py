@@ -139,34 +139,54 @@ def run(
     )
     options = replace(options, secrets=resolve_secrets(options.secrets, store))
     check_variables(options.variables)
-    _resources(options)
+    limits = chosen_limits(options.memory, options.cpus, options.disk, kaggle=options.kaggle_limits)
     if options.reproduce and not source.notebook.has_outputs:
         raise InputError(_nothing_to_reproduce(name))
     with living_run(store, new_run_id(source.name)) as life:
         stop = life.stop(stop)
         folder = _open_folder(life.name, source, options, store, watch)
         with _written(folder), _recorded(folder, options, stop) as outcome:
-            wait_for_slot(life, options.jobs, folder, stop)
+            for remark in (*source.diagnostics, *missing_secrets(source, options.secrets), *lower_limits(limits)):
+                folder.note(remark)
+            limits = replace(limits, place=wait_for_slot(life, options.jobs, folder, stop))
             gpu = wanted_gpu(options.gpu)
             data = attach_data(source, options.inputs, store, folder.take)
             with _hashing(data.sources, Contents(store.contents), folder, stop):
-                _run_attempts(source, options, store, folder, data, gpu, stop)
+                _run_attempts(_Job(source, options, store, folder, data, limits, gpu, stop))
     return outcome.report
 
 
-def _run_attempts(
-    source: Source, options: RunOptions, store: Store, folder: RunFolder, data: Data, gpu: Gpu | None, stop: Stop
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One run that has all but its environment."""
+
+    source: Source
+    options: RunOptions
+    store: Store
+    folder: RunFolder
+    data: Data
+    limits: ResourceLimits
+    gpu: Gpu | None
+    stop: Stop
+
+    @property
+    def secrets(self) -> Secrets:
+        """The secrets, which `run` has looked up."""
+        assert isinstance(self.options.secrets, Secrets)
+        return self.options.secrets
+
+
+def _run_attempts(job: _Job) -> None:
     """Run the notebook in its environment, and where that is of the wrong age, in the next best."""
-    revival = Revival(source, options, store, folder.take, stop, revive=options.revive)
-    ready: Ready | None = until_stopped(revival.first, stop)
+    revival = Revival(job.source, job.options, job.store, job.folder.take, job.stop, revive=job.options.revive)
+    ready: Ready | None = until_stopped(revival.first, job.stop)
     while ready is not None:
-        with _session(source, options, store, folder, ready, data, gpu) as plan, compiling(ready.environment):
-            failure = _run_cells(source, plan, options, folder, stop, revival)
-        if failure is None or stop.requested:
+        with _session(job, ready) as plan, compiling(ready.environment):
+            failure = _run_cells(job, plan, revival)
+        if failure is None or job.stop.requested:
             break
-        ready = until_stopped(functools.partial(revival.next, failure), stop)
-    if not stop.requested:
+        ready = until_stopped(functools.partial(revival.next, failure), job.stop)
+    if not job.stop.requested:
         revival.finish(succeeded=failure is None)
 
 
@@ -178,12 +198,6 @@ def _nothing_to_reproduce(name: str) -> Diagnostic:
 
 # Parameters have a place of their own; what is secret has none.
 _NOT_RECORDED = ("parameters", "texts", "secrets", "variables")
-
-
-def _secrets(options: RunOptions) -> Secrets:
-    """Return the secrets, which `run` has looked up."""
-    assert isinstance(options.secrets, Secrets)
-    return options.secrets
 
 
 class _Outcome:
@@ -200,12 +214,9 @@ def _open_folder(run_id: str, source: Source, options: RunOptions, store: Store,
         "kind": source.kind,
         "parameters": dict(options.parameters),
         "options": {key: value for key, value in asdict(options).items() if key not in _NOT_RECORDED},
-        "secrets": sorted(_secrets(options)),
+        "secrets": sorted(options.secrets),
         "variables": sorted(options.variables),
     }
-    limits = lower_limits(_resources(options))
-    for diagnostic in (*source.diagnostics, *missing_secrets(source, _secrets(options)), *limits):
-        folder.note(diagnostic)
     return folder
 
 
@@ -250,40 +261,27 @@ def _written(folder: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _session(
-    source: Source,
-    options: RunOptions,
-    store: Store,
-    folder: RunFolder,
-    ready: Ready,
-    data: Data,
-    gpu: Gpu | None,
-) -> Iterator[SessionPlan]:
+def _session(job: _Job, ready: Ready) -> Iterator[SessionPlan]:
     """Lay out what the notebook will see; yields how to start its kernel."""
+    source, folder = job.source, job.folder
     folder.keep_lock(ready.lock)
-    worker = worker_zip(store.workers)
+    worker = worker_zip(job.store.workers)
     ready = replace(ready, tools=(*ready.tools, worker))
     # A plain script may read its own file, which on Kaggle stands there.
     files = [Mount(source.path, f"/kaggle/src/{source.path.name}")] if source.kind == "script" else []
+    internet = job.options.internet
     with laid_out(
-        source,
-        ready,
-        data,
-        store,
-        folder.working,
-        internet=options.internet,
-        files=files,
-        tell=folder.take,
+        source, ready, job.data, job.store, folder.working, internet=internet, files=files, tell=folder.take
     ) as place:
         folder.facts |= {"sandbox": place.tool.kind, "internet": place.layout.internet, "environment": ready.facts}
-        layout = with_limits(place.layout, _resources(options))
-        layout = with_gpu(layout, gpu) if gpu is not None else layout
+        layout = with_limits(place.layout, job.limits)
+        layout = with_gpu(layout, job.gpu) if job.gpu is not None else layout
         script = next((file.target if place.tool.kind != "none" else str(file.source) for file in files), None)
         try:
-            with answered(place.tool, layout, source, _secrets(options), options.variables) as told:
+            with answered(place.tool, layout, source, job.secrets, job.options.variables) as told:
                 yield SessionPlan(place.tool, told, ready.environment.python, worker, script)
         finally:
-            _keep_log(place.layout.folders.runtime / "kernel.log", folder, _secrets(options))
+            _keep_log(place.layout.folders.runtime / "kernel.log", folder, job.secrets)
 
 
 def _keep_log(log: Path, folder: RunFolder, secrets: Mapping[str, str]) -> None:
@@ -326,20 +324,15 @@ def _hashing(sources: Sequence[DataSource], contents: Contents, folder: RunFolde
         ]
 
 
-def _resources(options: RunOptions) -> ResourceLimits:
-    return chosen_limits(options.memory, options.cpus, options.disk, kaggle=options.kaggle_limits)
-
-
-def _run_cells(
-    source: Source, plan: SessionPlan, options: RunOptions, folder: RunFolder, stop: Stop, revival: Revival
-) -> Failure | None:
+def _run_cells(job: _Job, plan: SessionPlan, revival: Revival) -> Failure | None:
     """Run the cells and explain what fails; returns what another environment may mend."""
-    steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in plan_cells(source.notebook)]
+    name, options, folder, stop = job.source.path.name, job.options, job.folder, job.stop
+    steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in plan_cells(job.source.notebook)]
     by_task = {step.task.id: step for step in steps}
-    circumstances = Circumstances(source.path.name, plan.layout.internet, plan.tool.kind != "none", plan.layout.limits)
+    circumstances = Circumstances(name, plan.layout.internet, plan.tool.kind != "none", plan.layout.limits)
     run_seconds = KAGGLE_SECONDS if options.timeout is None and options.kaggle_limits else options.timeout
     limits = Limits(run_seconds, options.cell_timeout, options.keep_going, revival.spent)
-    runner = masked(SessionRunner(plan, stop), _secrets(options).values())
+    runner = masked(SessionRunner(plan, stop), job.secrets.values())
     failure: Failure | None = None
     started = time.monotonic()
     folder.take(ProgramStarted(tasks=len(steps), sandbox=plan.tool.kind))
@@ -351,7 +344,7 @@ def _run_cells(
             elif isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
                 step = by_task[event.task]
                 if step.error_expected and not event.details.get("fatal"):
-                    place = cell_place(source.path.name, step.task.cell)
+                    place = cell_place(name, step.task.cell)
                     folder.note(info("cell-failed", f"{event.reason}, as its tag says", place=place))
                 else:
                     found = _failure(step.task, event, time.monotonic() - started)

@@ -212,6 +212,8 @@ def _shadow(one, modules, needs):
 
 
 def _is_standard(name, library):
+    if name == "sitecustomize":  # Debian's library has one; ours stands for it
+        return False
     if name in sys.builtin_module_names or name in getattr(sys, "stdlib_module_names", ()):
         return True
     return os.path.exists(os.path.join(library, name + ".py")) or os.path.exists(
