@@ -144,6 +144,11 @@ def options_of(command: Any) -> list[Any]:
     ]
 
 
+def first_spelling(parameter: Any) -> str:
+    """Return an option's or argument's first name."""
+    return str(parameter.opts[0])
+
+
 def spellings(option: Any) -> list[str]:
     """Return the ways to write an option, short ones first."""
     return [*sorted(option.opts, key=len), *option.secondary_opts]
@@ -159,6 +164,11 @@ def cli_page() -> str:
     parts.append(table(["Variable", "Meaning"], ([f"`{name}`", text] for name, text in WORDS["variables"].items())))
     shown = json.dumps(sample_report().as_dict(), indent=1)
     parts += ["## The JSON report\n", WORDS["introductions"]["json"], f"```json\n{shown}\n```\n"]
+    others = held(
+        "json-objects", (name for name, command in commands() if "--json" in map(first_spelling, command.params))
+    )
+    rows = ([f"[`{name}`](#{anchor(name)})", text] for name, text in others.items())
+    parts += ["## The other JSON objects\n", table(["Command", "What `--json` prints"], rows)]
     return "\n".join(parts)
 
 
@@ -211,14 +221,17 @@ def sample_report() -> report.Report:
     reason = "FileNotFoundError: [Errno 2] No such file or directory: '../input/train.csv'"
     hint = "Attach the data: `--input PATH:SLUG`, or put it into an `input/` folder beside the notebook"
     place = diagnostics.cell_place("titanic.ipynb", 1, 3)
+    used = {"memory": 224395264, "cpu": 0.94, "disk": 0}
     return report.Report(
         run=run,
         state=events.RunState.FAILED,
         directory=folder,
         seconds=2.1,
         tasks=(
-            report.TaskReport("cell 0", events.TaskState.SUCCEEDED, None, 1.25, start, start + 1.25, 1, (0,)),
-            report.TaskReport("cell 1", events.TaskState.FAILED, reason, 0.02, start + 1.25, start + 1.27, 1, (1,)),
+            report.TaskReport("cell 0", events.TaskState.SUCCEEDED, None, 1.25, start, start + 1.25, 1, (0,), **used),
+            report.TaskReport(
+                "cell 1", events.TaskState.FAILED, reason, 0.02, start + 1.25, start + 1.27, 1, (1,), **used
+            ),
             report.TaskReport("cell 2", events.TaskState.SKIPPED, "cell 1 failed", 0.0, None, None, 0, (2,)),
         ),
         artifacts=(report.Artifact("model.pkl", f"file://{folder}/working/model.pkl", metadata={"bytes": 3258}),),

@@ -194,7 +194,7 @@ def test_near_a_limit_there_is_one_warning(tmp_path: Path) -> None:
     (near,) = [event for event in executed.events if isinstance(event, LimitNear)]
     found = explain_limit_near(Task(near.task, "cell 0", 0, code), near, Circumstances("n", False, True, limits))
     assert found.code == "limit-near"
-    assert "23 MiB of 24 MiB (96% of the limit)" in found.message
+    assert "23 MiB of 24 MiB in use (96% of the limit)" in found.message
     assert "`--disk 36m`" in (found.hint or "")
 
 

@@ -101,6 +101,8 @@ def test_folder_size_counts_a_hard_link_once(tmp_path: Path) -> None:
     os.link(tmp_path / "a", tmp_path / "b")
     (tmp_path / "c").symlink_to("a")
     assert folder_size(tmp_path) == 5 + len("a")
+    seen: set[tuple[int, int]] = set()
+    assert (folder_size(tmp_path, seen), folder_size(tmp_path, seen)) == (6, 0)
 
 
 def test_what_is_not_used_is_removed(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ import pytest
 from kanoe_command import Done, Folder, Started, kanoe, own_store, started, write_notebook
 
 from kanoe.base.processes import process_alive
+from kanoe.store.clean import Unneeded
+from kanoe.verbs.store import Cleaned
 
 FOREVER = "import time\nprint('goes on', flush=True)\nwhile True: time.sleep(0.05)"
 
@@ -170,7 +172,11 @@ def test_a_killed_run_is_lost_and_its_leftovers_are_cleaned(
     home = Path(store["KANOE_HOME"])
     (lost,) = listed(store)
     assert lost["state"] == "LOST"
-    assert json.loads(kanoe("show", "--json", env=store).out)["state"] == "LOST"
+    shown = json.loads(kanoe("show", "--json", env=store).out)
+    assert (shown["state"], shown["run"], shown["seconds"] > 0) == ("LOST", lost["run"], True)
+    assert [task["name"] for task in shown["tasks"]] == ["cell 0"]
+    (problem,) = shown["diagnostics"]
+    assert (problem["code"], "while cell 1 ran" in problem["message"]) == ("run-lost", True)
     assert kanoe("logs", "-f", env=store).out == "before\ngoes on\n"
     assert os.listdir(temporary)
     assert kanoe("run", write_notebook(tmp_path / "n.ipynb", "1"), "--no-html", env=env).code == 0
@@ -292,6 +298,14 @@ def test_clean_touches_nothing_of_a_run_that_goes_on(store: dict[str, str], fore
         assert len(os.listdir(home / "scratch")) == 1
         command.signal(signal.SIGINT)
         assert command.finish().code == 130
+
+
+def test_clean_names_few_runs() -> None:
+    removed = [Unneeded("runs", Path(f"/runs/r{number}"), 1 << 20, f"r{number}") for number in range(5)]
+    assert Cleaned("/store", removed, dry_run=True).lines() == [
+        "     5 MiB  runs          5 to remove: r0, r1, r2 and 2 more",
+        "     5 MiB  would be freed in /store",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["--older-than", "soon"], ["--older-than", "-1d"], ["--keep-runs", "-1"]])

@@ -52,6 +52,14 @@ CASES = {
     ),
     "library": (NO_LIBRARY, "build-failed", ("tool",), "zlib.h: No such file", False),
     "traceback": (TRACEBACK, "build-failed", ("old",), "ModuleNotFoundError: No module named 'numpy'", False),
+    "no cache": (
+        "error: Failed to initialize cache at `home/.cache/uv`\n"
+        "  cause: failed to create directory `/home/.cache/uv`: Permission denied (os error 13)",
+        "store-unusable",
+        (),
+        "uv's cache `home/.cache/uv` cannot be used: Permission denied",
+        False,
+    ),
     "disk": (
         "error: Failed to install: a.whl (a==1)\n  cause: failed to copy file: No space left on device (os error 28)",
         "store-unusable",

@@ -220,9 +220,9 @@ def reach_the_host_through_the_first_process() -> object:
     return any_of(
         lambda: os.listdir("/proc/1/root"),
         lambda: os.listdir("/proc/1/cwd"),
-        lambda: os.listdir("/proc/1/fd"),
+        lambda: os.listdir("/proc/1/fd") or None,
         lambda: read("/proc/1/environ"),
-        lambda: read("/proc/1/cmdline"),
+        lambda: Path("/proc/1/cmdline").read_bytes() or None,
     )
 
 

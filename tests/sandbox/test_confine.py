@@ -15,7 +15,7 @@ import pytest
 
 from kanoe.base.processes import process_alive
 from kanoe.sandbox import confine as confine_module
-from kanoe.sandbox.confine import Tool, choose_tool, confine, plain_input, remove_plain_input
+from kanoe.sandbox.confine import SandboxKind, Tool, choose_tool, confine, plain_input, remove_plain_input
 from kanoe.sandbox.layout import Link, Mount
 from kanoe.sandbox.process import SandboxProcess
 from worlds import session_plan
@@ -47,6 +47,32 @@ def test_paths_and_home_are_kaggles(tmp_path: Path) -> None:
     )
     assert seen[:3] == ["/kaggle/working", "/root", 0]
     assert {"input", "working", "temp"} <= set(seen[3])
+
+
+_LISTED = """
+import psutil
+seen = [process.as_dict() for process in psutil.process_iter()]
+own = psutil.Process()
+print(json.dumps([[one["pid"] for one in seen], seen[0]["name"], seen[0]["username"], seen[0]["exe"], seen[0]["open_files"],
+    own.parent().pid, own.create_time() > 0, [child.pid for child in own.children(recursive=True)], len(psutil.net_connections())]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["bubblewrap", "namespaces"])
+def test_processes_can_be_listed_and_the_first_tells_nothing(tmp_path: Path, kind: SandboxKind) -> None:
+    tool = choose_tool(kind)
+    if tool.kind != kind:
+        pytest.skip(f"{kind} does not work here: {tool.why_not}")
+    pids, name, user, *rest = ask(tmp_path, _LISTED, tool)
+    assert pids[0] == 1 and len(pids) == 2
+    assert (name, user) == ("init", "root")
+    assert rest == ["/nonexistent", [], 1, True, [], 0]
+
+
+@needs_bubblewrap
+def test_java_finds_its_settings_and_programs_the_name_of_the_system(tmp_path: Path) -> None:
+    paths = [str(path) for pattern in ("java-*", "os-release", "ImageMagick-*") for path in Path("/etc").glob(pattern)]
+    assert ask(tmp_path, f"print(json.dumps([os.path.exists(path) for path in {paths}]))") == [True] * len(paths)
 
 
 @needs_bubblewrap

@@ -56,6 +56,30 @@ class _CellState:
             self.waiting = False
 
 
+class _Display:
+    """What is displayed under one id: the outputs that show it, in whichever cells, share one content."""
+
+    __slots__ = ("content", "owners")
+
+    def __init__(self) -> None:
+        self.content: dict[str, dict[str, Any]] = {"data": {}, "metadata": {}}
+        self.owners: set[_CellState] = set()
+
+    def add(self, output: dict[str, Any], owner: _CellState) -> None:
+        """Let one more output show it; its content is the newest."""
+        self.change(output)
+        output.update(self.content)
+        self.owners.add(owner)
+
+    def change(self, new: Mapping[str, Any]) -> None:
+        """Give every output the content of a new one."""
+        for name, shared in self.content.items():
+            shared.clear()
+            shared.update(new[name])
+        for owner in self.owners:
+            owner.encoded = None
+
+
 class ExecutedDocument:
     """The executed form of a notebook.
 
@@ -72,8 +96,7 @@ class ExecutedDocument:
         self._metadata = dict(notebook.metadata)
         self._metadata.pop("widgets", None)
         self._metadata.pop("papermill", None)
-        self._displays: dict[str, list[dict[str, Any]]] = {}
-        self._owners: dict[int, _CellState] = {}
+        self._displays: dict[str, _Display] = {}
         self._widgets = WidgetStates()
         self._started = time.perf_counter()
         self._spent = 0.0
@@ -127,7 +150,9 @@ class ExecutedDocument:
             if state.encoded is None:
                 state.encoded = encode_json(self._cell(state), 2)
             chunks += [b",\n  " if index else b"\n  ", state.encoded]
-        tail = {"metadata": self._metadata, "nbformat": 4, "nbformat_minor": self._minor}
+        widgets = self._widgets.metadata()
+        metadata = self._metadata if widgets is None else {**self._metadata, "widgets": widgets}
+        tail = {"metadata": metadata, "nbformat": 4, "nbformat_minor": self._minor}
         chunks.append((b"\n ],\n " if self._cells else b"],\n ") + encode_json(tail, 0)[len(b"{\n ") :] + b"\n")
         return chunks
 
@@ -157,11 +182,11 @@ class ExecutedDocument:
             state.add(output)
             display = (content.get("transient") or {}).get("display_id")
             if display:
-                self._update_display(display, output)
-                self._displays.setdefault(display, []).append(output)
-                self._owners[id(output)] = state
+                self._displays.setdefault(display, _Display()).add(output, state)
         elif kind == "update_display_data":
-            self._update_display((content.get("transient") or {}).get("display_id"), output_of("display_data", content))
+            known = self._displays.get((content.get("transient") or {}).get("display_id") or "")
+            if known is not None:
+                known.change(output_of("display_data", content))
         elif kind == "clear_output":
             if content.get("wait"):
                 state.waiting = True
@@ -169,16 +194,8 @@ class ExecutedDocument:
                 state.outputs = []
         elif kind == "execute_input":
             state.count = content.get("execution_count")
-        elif self._widgets.follow(content):
-            widgets = self._widgets.metadata()
-            if widgets is not None:
-                self._metadata["widgets"] = widgets
-
-    def _update_display(self, display: str | None, new: Mapping[str, Any]) -> None:
-        """Give every output that was displayed under this id the new content, in whichever cell it stands."""
-        for output in self._displays.get(display or "", ()):
-            output["data"], output["metadata"] = new["data"], new["metadata"]
-            self._owners[id(output)].encoded = None
+        else:
+            self._widgets.follow(content)
 
     def _take_end(self, state: _CellState, event: TaskEnded) -> None:
         dates = event.details.get("execution")

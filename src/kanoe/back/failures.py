@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kanoe.back.limit_texts import explain_limit, explain_near, explain_refusal
+from kanoe.back.limit_texts import explain_limit, explain_near, explain_refusal, longer_hint
 from kanoe.base.diagnostics import Diagnostic, cell_place, error
 from kanoe.engine.events import LimitNear, TaskEnded
 from kanoe.engine.runner import Task
@@ -36,10 +36,8 @@ def explain_failure(task: Task, ended: TaskEnded, circumstances: Circumstances) 
     place = cell_place(circumstances.file_name, task.cell)
     stopped = ended.details.get("stopped")
     if stopped is not None:
-        option = "--cell-timeout" if stopped == "cell-timeout" else "--timeout"
-        return error(
-            stopped, f"{task.name} was stopped: {ended.reason}", place=place, hint=f"Give it more time: `{option}`"
-        )
+        longer = longer_hint(stopped, ended.details.get("seconds"))
+        return error(stopped, f"{task.name} was stopped: {ended.reason}", place=place, hint=longer)
     limit = ended.details.get("limit")
     if limit is not None:
         return explain_limit(task.name, limit, circumstances.limits, place)

@@ -17,14 +17,14 @@ from kanoe.engine.events import Event, ProgramStarted, TaskMessage
 
 _ESCAPES = {character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 _ESCAPED = re.compile(f"[{''.join(_ESCAPES)}]")
-_LINES = re.compile(r"[^\r\n]*(?:\r?\n|\r)|[^\r\n]+")
+_LINES = re.compile(r"[^\r\n]+(?:\r?\n|\r)?|\r?\n|\r")
 
 
 def kaggle_log(events: Iterable[Event]) -> Iterator[bytes]:
     """Yield the log's bytes, piece by piece. A line that comes in several messages is one object, with the time of its end."""
     start: float | None = None
     moment = 0.0
-    parts = {"stdout": "", "stderr": ""}
+    parts: dict[str, list[str]] = {"stdout": [], "stderr": []}
     opening = "["
     for event in events:
         if start is None or isinstance(event, ProgramStarted):
@@ -33,14 +33,15 @@ def kaggle_log(events: Iterable[Event]) -> Iterator[bytes]:
             continue
         stream, text = _text(event)
         moment = max(0.0, event.time - start)
-        lines = _LINES.findall(parts[stream] + text)
-        parts[stream] = lines.pop() if lines and lines[-1][-1] not in "\r\n" else ""
-        for line in lines:
-            yield _record(opening, stream, moment, line)
-            opening = ","
+        for piece in _LINES.findall(text):
+            # A line without an end may come in any number of messages.
+            parts[stream].append(piece)
+            if piece[-1] in "\r\n":
+                yield _record(opening, stream, moment, "".join(parts[stream]))
+                parts[stream], opening = [], ","
     for stream, rest in parts.items():
         if rest:
-            yield _record(opening, stream, moment, rest)
+            yield _record(opening, stream, moment, "".join(rest))
             opening = ","
     yield b"]\n" if opening == "," else b"[]\n"
 

@@ -18,6 +18,7 @@ _CODES = {
     "disk": "disk-limit",
     "machine-disk": "disk-limit",
     "processes": "process-limit",
+    "output": "output-limit",
 }
 # What programs say when the kernel gives them no more memory; a GPU's memory is another matter.
 _NO_MEMORY = re.compile(
@@ -43,9 +44,10 @@ def describe_limit(mark: Mark) -> str:
         "disk": "it left {seen} in the working folder, and the limit is {bound}",
         "machine-memory": "this machine has {seen} of memory left, and a run is ended below {bound}",
         "machine-disk": "this machine's disk has {seen} left, and a run is ended below {bound}",
+        "output": "what it printed and displayed takes {seen}, and the limit is {bound}",
     }
     if mark.limit == "processes":
-        return f"it had {mark.seen} processes and threads at once, and the limit is {mark.bound}"
+        return f"it had {mark.seen:,} processes and threads at once, and the limit is {mark.bound:,}"
     return texts[mark.limit].format(seen=show_size(mark.seen), bound=show_size(mark.bound))
 
 
@@ -66,18 +68,17 @@ def explain_limit(name: str, limit: Mapping[str, Any], limits: ResourceLimits, p
 def explain_near(near: LimitNear, limits: ResourceLimits, place: str) -> Diagnostic:
     """Return the warning for a task that came near a limit."""
     if near.limit in ("cell-timeout", "run-timeout"):
-        option = "--cell-timeout" if near.limit == "cell-timeout" else "--timeout"
         what = "this cell" if near.limit == "cell-timeout" else "the run"
         digits = 0 if near.bound >= 60 else 1
         message = f"{what} has taken {near.seen:.{digits}f} of its {near.bound:g} seconds"
-        hint = f"Give it more time: `{option} {longer_time(near.bound)}`"
+        hint = longer_hint(near.limit, near.bound)
         return warning("limit-near", message, place=place, hint=hint)
     seen, bound = int(near.seen), int(near.bound)
     share = f"{near.seen / near.bound:.0%}"
-    amounts = f"{seen} of {bound}" if near.limit == "processes" else f"{show_size(seen)} of {show_size(bound)}"
-    what = {"memory": "memory", "disk": "the working folder", "processes": "processes and threads"}[near.limit]
+    amounts = f"{seen:,} of {bound:,}" if near.limit == "processes" else f"{show_size(seen)} of {show_size(bound)}"
+    what = {"memory": "memory", "disk": "working folder", "processes": "processes and threads"}[near.limit]
     hint = _hint(Mark(near.limit, seen, bound), limits)  # type: ignore[arg-type]
-    return warning("limit-near", f"{what}: {amounts} ({share} of the limit) is in use", place=place, hint=hint)
+    return warning("limit-near", f"{what}: {amounts} in use ({share} of the limit)", place=place, hint=hint)
 
 
 def explain_refusal(name: str, details: Mapping[str, Any], limits: ResourceLimits, place: str) -> Diagnostic | None:
@@ -105,11 +106,11 @@ def explain_refusal(name: str, details: Mapping[str, Any], limits: ResourceLimit
         return error("memory-limit", message, place=place, hint=_hint(Mark("memory", memory, bound), limits))
     if kind == "processes":
         count = int(used.get("processes") or 0)
-        message = f"{name} could start no more processes or threads{said}: it had {count}, and the limit is {limits.processes}"
+        message = f"{name} could start no more processes or threads{said}: it had {count:,}, and the limit is {limits.processes:,}"
         mark = Mark("processes", count, limits.processes)
         return error("process-limit", message, place=place, hint=_hint(mark, limits))
     if kind == "files":
-        message = f"{name} has too many open files{said}: the limit is {limits.open_files} for each process"
+        message = f"{name} has too many open files{said}: the limit is {limits.open_files:,} for each process"
         return error(
             "file-limit", message, place=place, hint="Close files when they are read: `with open(...) as file:`"
         )
@@ -169,6 +170,8 @@ def _hint(mark: Mark, limits: ResourceLimits) -> str:
         return (
             "Make room: `kanoe store size` shows what Kanoe holds, `kanoe store clean` removes what can be made again"
         )
+    if mark.limit == "output":
+        return "Print less, or write it to a file in the working folder; what came before is kept"
     if mark.limit == "processes":
         return "Start fewer at once: `n_jobs`, `max_workers`, or `--cpus N` for libraries that count the CPUs"
     if mark.limit == "disk":
@@ -185,7 +188,13 @@ def _hint(mark: Mark, limits: ResourceLimits) -> str:
     return f"Give it more: `--memory {larger_size(wanted)}`"
 
 
-def longer_time(seconds: float) -> str:
+def longer_hint(code: str, seconds: float | None) -> str:
+    """Return what to do for more time than a limit gave: its option with twice as much."""
+    option = "--cell-timeout" if code == "cell-timeout" else "--timeout"
+    return f"Give it more time: `{option} {_longer(seconds) if seconds else 'TIME'}`"
+
+
+def _longer(seconds: float) -> str:
     """Return twice a time as the options take it: `90`, `30m`, `12h`."""
     doubled = 2 * seconds
     for unit, letter in ((3600, "h"), (60, "m")):

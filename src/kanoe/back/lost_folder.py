@@ -14,8 +14,17 @@ from kanoe.back.kaggle_log import kaggle_log
 from kanoe.base.diagnostics import error
 from kanoe.base.files import remove_tree, replace_file
 from kanoe.base.journal import read_journal
-from kanoe.engine.events import Event, Noted, RunState, TaskEvent, TaskStarted, event_from_dict, standing
-from kanoe.engine.report import ReportFold
+from kanoe.engine.events import (
+    Event,
+    Noted,
+    RunState,
+    TaskEnded,
+    TaskEvent,
+    TaskStarted,
+    event_from_dict,
+    standing,
+)
+from kanoe.engine.report import Report, ReportFold
 from kanoe.ir.notebook import Notebook
 
 
@@ -40,6 +49,29 @@ def finish_lost(directory: Path, run: str, notebook: Notebook | None) -> float:
     seconds = max(0.0, events[-1].time - events[0].time) if events else 0.0
     _write_facts(directory, run, events, seconds)
     return seconds
+
+
+def report_so_far(directory: Path, state: RunState) -> Report:
+    """Return the report of a run without one of its own, which goes on or is LOST: what its events say so far."""
+    return _report(list(_read(directory / "events.jsonl")), state)
+
+
+def _report(events: list[Event], state: RunState) -> Report:
+    starts = [event for event in events if isinstance(event, TaskStarted) and event.cell is not None]
+    names = {event.task: (f"cell {event.cell}", event.cell or 0) for event in starts}
+    fold = ReportFold(names)
+    for event in events:
+        if not isinstance(event, TaskEvent) or event.task in names:
+            fold.take(event)
+    if state is RunState.LOST:
+        ended = {event.task for event in events if isinstance(event, TaskEnded)}
+        last = starts[-1] if starts and starts[-1].task not in ended else None
+        message = "the run's Kanoe was killed, or the machine went down"
+        if last is not None:
+            message += f", while cell {last.cell} ran"
+        fold.take(Noted(diagnostic=error("run-lost", message, hint="What was written before is here; run it again")))
+    seconds = max(0.0, events[-1].time - events[0].time) if events else 0.0
+    return replace(fold.report(), state=state, seconds=seconds)
 
 
 def _read(path: Path) -> Iterator[Event]:
@@ -73,25 +105,7 @@ def _write_facts(directory: Path, run: str, events: list[Event], seconds: float)
     facts: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
         facts = json.loads((directory / "run.json").read_bytes())
-    names = {
-        event.task: (f"cell {event.cell}", event.cell)
-        for event in events
-        if isinstance(event, TaskStarted) and event.cell is not None
-    }
-    fold = ReportFold(names)
-    for event in events:
-        if not isinstance(event, TaskEvent) or event.task in names:
-            fold.take(event)
-    fold.take(
-        Noted(
-            diagnostic=error(
-                "run-lost",
-                "the run's Kanoe was killed, or the machine went down",
-                hint="What was written before is here; run it again",
-            )
-        )
-    )
-    report = replace(fold.report(), run=run, state=RunState.LOST, directory=str(directory), seconds=seconds)
+    report = replace(_report(events, RunState.LOST), run=run, directory=str(directory), seconds=seconds)
     facts = {"version": 1, "run": run, **facts, "report": report.as_dict()}
     text = json.dumps(facts, indent=1, ensure_ascii=False)
     replace_file(directory / "run.json", (text + "\n").encode("utf-8", "backslashreplace"))

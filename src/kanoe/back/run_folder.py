@@ -66,6 +66,7 @@ FILES = (
 # What an attempt leaves; the next one starts without.
 _OF_AN_ATTEMPT = ("notebook.ipynb", "working", "kanoe.lock", "kernel.log")
 _MOST_ARTIFACTS = 1000
+_SMALL = 2_000_000
 
 Watch = Callable[[Event], None]
 
@@ -211,6 +212,11 @@ class RunFolder:
     def change_state(self, state: RunState) -> None:
         """Let the records say that the run waits, or goes on."""
         self._records.end(self.run, str(state), None)
+
+    def is_small(self) -> bool:
+        """Return whether the page takes less than a second to make."""
+        self._document.write()
+        return (self.directory / "notebook.ipynb").stat().st_size < _SMALL
 
     def finish(self, exit_code: ExitCode | None, *, page: bool, reproduce: bool = False) -> Report:
         """Write everything that a run leaves and return its report.

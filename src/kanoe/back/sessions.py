@@ -37,6 +37,8 @@ _FAREWELL_SECONDS = 5.0
 # How long the kernel may be silent between its answer and saying that it is idle, or the other way round.
 _HALF_DONE_SECONDS = 2.0
 _HURRIED_SECONDS = 0.5
+# All that a run may print and display: what is kept of it several times lies in Kanoe's own memory and on the disk.
+_MOST_OUTPUT = 1 << 30
 # What a kernel sends for a cell that belongs to its output.
 _MESSAGES = {
     "stream",
@@ -117,6 +119,7 @@ class SessionRunner:
         self._watcher: Watcher | None = None
         self._stopped = False
         self._received = Counter[str]()
+        self._output = 0
 
     def start(self, task: Task) -> None:
         """Begin a task; the first one waits until the kernel is there.
@@ -259,7 +262,7 @@ class SessionRunner:
         if message.kind == "stream":
             self._received[message.content["name"]] += len(message.content["text"].encode("utf-8", "surrogatepass"))
         task = self._tasks.get(message.parent)
-        if task is None or message.kind not in _MESSAGES:
+        if task is None or message.kind not in _MESSAGES or not self._has_room(message.size):
             return []
         content = dict(message.content)
         if message.buffers:
@@ -268,8 +271,18 @@ class SessionRunner:
             self._widgets.follow(message.kind, content)
         redirected = self._widgets.redirect(message.parent, message.kind, content)
         if redirected is not None:
+            # Each time all that the widget shows.
+            if not self._has_room(len(json.dumps(redirected))):
+                return []
             return [TaskMessage(task=task, message="comm_msg", content=redirected)]
         return [TaskMessage(task=task, message=message.kind, content=content)]
+
+    def _has_room(self, size: int) -> bool:
+        """Count output; without room for more the program is ended."""
+        self._output += size
+        if self._output > _MOST_OUTPUT and self._watcher is not None:
+            self._watcher.end(Mark("output", self._output, _MOST_OUTPUT, final=True))
+        return self._output <= _MOST_OUTPUT
 
     def _note_progress(self, running: _Running, message: Message) -> None:
         if message.kind == "status":

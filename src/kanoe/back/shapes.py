@@ -46,6 +46,23 @@ def _error(content: Mapping[str, Any]) -> bool:
     )
 
 
+def _reply(content: Mapping[str, Any]) -> bool:
+    """What ends a cell: of an error it may say as much or as little as it likes."""
+    texts = ("status", "ename", "evalue")
+    traceback = content.get("traceback") or []
+    return all(isinstance(content.get(name), str | None) for name in texts) and (
+        isinstance(traceback, list) and all(isinstance(line, str) for line in traceback)
+    )
+
+
+def _status(content: Mapping[str, Any]) -> bool:
+    return isinstance(content.get("execution_state"), str)
+
+
+def _language(content: Mapping[str, Any]) -> bool:
+    return isinstance(content.get("language_info", {}), dict)
+
+
 def _comm(content: Mapping[str, Any]) -> bool:
     data = content.get("data")
     if not (isinstance(content.get("comm_id"), str) and isinstance(data, dict | None)):
@@ -94,6 +111,9 @@ _CHECKS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "update_display_data": _display,
     "error": _error,
     "execute_input": _counted,
+    "execute_reply": _reply,
+    "kernel_info_reply": _language,
+    "status": _status,
     "comm_open": _comm,
     "comm_msg": _comm,
     "comm_close": _comm,

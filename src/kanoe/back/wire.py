@@ -34,6 +34,7 @@ class Message:
         date: the kernel's time stamp, ISO 8601.
         content: the content.
         buffers: binary buffers.
+        size: bytes of all its parts.
     """
 
     channel: str
@@ -42,6 +43,7 @@ class Message:
     date: str
     content: dict[str, Any]
     buffers: Sequence[bytes] = ()
+    size: int = 0
 
 
 class Connection:
@@ -131,7 +133,9 @@ class Connection:
             kind, request, date = header["msg_type"], parent.get("msg_id", ""), header.get("date", "")
             if not (isinstance(kind, str) and isinstance(request, str) and isinstance(date, str)):
                 return None
-            return Message(channel, kind, request, date, content, frames[start + 6 :]) if well_formed(kind, content) else None
+            size = sum(map(len, frames))
+            message = Message(channel, kind, request, date, content, frames[start + 6 :], size)
+            return message if well_formed(kind, content) else None
         except (ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError):
             return None
 

@@ -100,6 +100,7 @@ CODES: dict[str, str] = {
     "memory-limit": "A cell used all the memory that the run may have, or the machine ran out of it.",
     "disk-limit": "A cell wrote all that the run may write, or the disk is full.",
     "process-limit": "A cell started more processes and threads than a run may have.",
+    "output-limit": "A run printed and displayed more than can be kept.",
     "file-limit": "A cell opened more files at once than a process may have.",
     "limit-near": "A cell uses nine tenths or more of what a limit allows: memory, disk, processes or time.",
     "limit-lower": "The machine has less than was asked for, so the run gets what there is.",

@@ -246,9 +246,14 @@ def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def folder_size(folder: Path) -> int:
-    """Return the bytes of all files below `folder`, each hard-linked file counted once; links are not followed."""
-    seen: set[tuple[int, int]] = set()
+def folder_size(folder: Path, seen: set[tuple[int, int]] | None = None) -> int:
+    """Return the bytes of all files below `folder`, each hard-linked file counted once; links are not followed.
+
+    Args:
+        folder: where.
+        seen: the files that do not count, by device and number; those that are found are added.
+    """
+    seen = set() if seen is None else seen
     total = 0
     for entry in walk_tree(folder):
         with contextlib.suppress(OSError):

@@ -42,7 +42,8 @@ def show_size(size: float) -> str:
         if round(size, digits) < 1024:
             return f"{size:.{digits}f} {unit}"
         size /= 1024
-    return f"{size:.1f} GiB" if size < 1024 else f"{size / 1024:.1f} TiB"
+    size, unit = (size, "GiB") if round(size, 1) < 1024 else (size / 1024, "TiB")
+    return f"{size:.1f}".removesuffix(".0") + f" {unit}"
 
 
 def write_size(size: int) -> str:

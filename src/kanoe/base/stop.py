@@ -17,14 +17,19 @@ _PATIENCE = 1.5  # seconds that work which hears a stop itself may take to end
 
 
 class Stop:
-    """How often the user asked to stop: once means "finish what you must", twice means "now". Safe to call from a signal handler."""
+    """How often the user asked to stop: once means "finish what you must", twice means "now". Safe to call from a signal handler.
+
+    `asked` is the moment of the first request (`time.monotonic`), or `None`.
+    """
 
     def __init__(self) -> None:
         self.level = 0
+        self.asked: float | None = None
 
     def request(self) -> None:
         """Ask once more."""
         self.level += 1
+        self.asked = self.asked or time.monotonic()
 
     @property
     def requested(self) -> bool:

@@ -6,7 +6,7 @@ import sys
 from typing import Protocol, TextIO
 
 from kanoe.base.diagnostics import Severity
-from kanoe.cli.texts import diagnostic_lines, end_line, event_lines, output_text
+from kanoe.cli.texts import diagnostic_lines, end_line, event_lines, output_text, visible
 from kanoe.engine.events import (
     AttemptChosen,
     AttemptStarted,
@@ -55,7 +55,7 @@ class Quiet:
     def close(self) -> None:
         """Show the errors that count."""
         for attempt in dict.fromkeys((0, self._attempt)):
-            self._out.writelines(f"{line}\n" for line in self._errors.get(attempt, ()))
+            self._out.writelines(f"{visible(line)}\n" for line in self._errors.get(attempt, ()))
         self._out.flush()
         self._errors = {}
 
@@ -117,7 +117,7 @@ class Lines:
             self._out.flush()
 
     def _line(self, text: str) -> None:
-        self._out.write(("\n" if self._open_line else "") + text + "\n")
+        self._out.write(("\n" if self._open_line else "") + visible(text) + "\n")
         self._open_line = False
         self._out.flush()
 

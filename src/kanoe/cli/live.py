@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from kanoe.base.diagnostics import Severity
-from kanoe.cli.texts import diagnostic_lines, end_line, event_lines, seconds_text
+from kanoe.cli.texts import diagnostic_lines, end_line, event_lines, seconds_text, visible
 from kanoe.engine.events import (
     AttemptStarted,
     Event,
@@ -37,6 +37,7 @@ class _Now:
 
     def say(self, text: str) -> None:
         """Begin something."""
+        text = visible(text)
         if text != self._text:
             self._text, self._started = text, time.monotonic()
 
@@ -64,7 +65,7 @@ class Live:
         match event:
             case RunStarted() | AttemptStarted():
                 for line in event_lines(event):
-                    self._console.print(Text(line, style="bold"))
+                    self._console.print(Text(visible(line), style="bold"))
             case StageChanged():
                 self._show_stage(event)
             case ProgramStarted():
@@ -77,9 +78,9 @@ class Live:
                 self._show_end(event)
             case Noted():
                 lines = diagnostic_lines(event.diagnostic)
-                self._console.print(Text(lines[0], style=_COLOURS[event.diagnostic.severity]))
+                self._console.print(Text(visible(lines[0]), style=_COLOURS[event.diagnostic.severity]))
                 for line in lines[1:]:
-                    self._console.print(Text(line))
+                    self._console.print(Text(visible(line)))
             case RunEnded():
                 self.close()
             case _:
@@ -92,7 +93,7 @@ class Live:
     def _show_stage(self, event: StageChanged) -> None:
         share = f" {event.fraction:.0%}" if event.fraction is not None else ""
         if event.done:
-            self._console.print(Text(f"{event.stage:<12}", style="dim") + Text(event.text))
+            self._console.print(Text(f"{event.stage:<12}", style="dim") + Text(visible(event.text)))
         else:
             self._now.say(f"{event.stage}: {event.text}{share}")
 
@@ -101,4 +102,4 @@ class Live:
             return
         style = {TaskState.FAILED: "bold red", TaskState.CANCELLED: "yellow"}.get(event.state, "")
         line = end_line(event, self._started[event.task], self._width)
-        self._console.print(Text(line, style=style, overflow="ellipsis", no_wrap=True))
+        self._console.print(Text(visible(line), style=style, overflow="ellipsis", no_wrap=True))

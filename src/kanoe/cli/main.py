@@ -226,8 +226,7 @@ def run_command(
         with _watching(quiet=quiet, verbose=verbose) as (display, stop):
             report = module.run(source, options, watch=display.show, stop=stop)
         if not quiet:
-            for line in importlib.import_module("kanoe.cli.texts").summary_lines(report):
-                typer.echo(line, err=True)
+            _echo_lines(importlib.import_module("kanoe.cli.texts").summary_lines(report), err=True)
         if json_:
             _print_json(report.as_dict())
         elif report.directory:
@@ -237,7 +236,7 @@ def run_command(
 
 @app.command("runs")
 def runs_command(
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many to list.")] = 20,
+    limit: Annotated[int, typer.Option("-n", "--limit", metavar="N", min=1, help="How many to list.")] = 20,
     json_: Json = False,
 ) -> None:
     """List what ran, newest first."""
@@ -268,10 +267,10 @@ def logs_command(
 ) -> None:
     """Print what a run's notebook printed."""
     with _reporting(json_), contextlib.suppress(BrokenPipeError):
-        plain = importlib.import_module("kanoe.cli.texts").plain_text
-        colours = json_ or sys.stdout.isatty()
+        visible = importlib.import_module("kanoe.cli.texts").visible
+        colours = sys.stdout.isatty()
         for chunk in verb("runs").read_logs(run, follow=follow, as_json=json_):
-            sys.stdout.write(chunk if colours else plain(chunk))
+            sys.stdout.write(chunk if json_ else visible(chunk, colours=colours))
             sys.stdout.flush()
 
 
@@ -436,10 +435,10 @@ def doctor_command(
     gpu: Builds = False,
     json_: Json = False,
 ) -> None:
-    """Check everything of a notebook without running it: cells, data, environment, programs, what it expects of its place.
+    """Check this machine, or with SOURCE everything of a notebook without running it.
 
-    Without a notebook it checks this machine: sandbox, Pythons, registry, disks, GPU, clients. The exit code is 0 where a run can start,
-    else the one that it would end with.
+    Of the machine: sandbox, limits, Pythons, registry, disks, GPU, clients, credentials. Of a notebook: cells, data, environment, programs,
+    what it expects of its place. The exit code is 0 where a run can start, else the one that it would end with.
     """
     with _reporting(json_):
         if source is None:
@@ -664,8 +663,7 @@ def _fail(diagnostics: tuple[Diagnostic, ...], code: ExitCode, as_json: bool) ->
 def _show_failure(diagnostics: tuple[Diagnostic, ...], code: ExitCode, as_json: bool) -> None:
     lines: Callable[[Diagnostic], list[str]] = importlib.import_module("kanoe.cli.texts").diagnostic_lines
     for diagnostic in diagnostics:
-        for line in lines(diagnostic):
-            typer.echo(line, err=True)
+        _echo_lines(lines(diagnostic), err=True)
     if as_json:
         state = "CANCELLED" if code is ExitCode.INTERRUPTED else "FAILED"
         _print_json(
@@ -687,6 +685,7 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
 
 
-def _echo_lines(lines: list[str]) -> None:
+def _echo_lines(lines: list[str], *, err: bool = False) -> None:
+    visible = importlib.import_module("kanoe.cli.texts").visible
     for line in lines:
-        typer.echo(line)
+        typer.echo(visible(line), err=err)

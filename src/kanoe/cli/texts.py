@@ -15,9 +15,12 @@ from kanoe.engine.report import Report
 if TYPE_CHECKING:
     from kanoe.verbs.checkup import Checkup, Finding
 
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# What a terminal obeys (ECMA-48): sequences with their parameters, strings (titles, the clipboard, links), single controls, also those
+# beyond ASCII, and what turns the direction of text. Colours alone do no harm.
+_COLOUR = re.compile(r"(\x1b\[[0-9;:]*m)")
+_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?")
 _MUCH = 1 << 20  # bytes on disk that are worth a word
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def seconds_text(seconds: float) -> str:
@@ -65,9 +68,18 @@ def end_line(event: TaskEnded, started: TaskStarted, width: int) -> str:
     return f"{times}{wrote}  {started.title}".rstrip()
 
 
-def plain_text(text: str) -> str:
-    """Return text without colours."""
-    return _ANSI.sub("", text)
+def visible(text: str, *, colours: bool = False) -> str:
+    """Return what people can see of a text: a notebook, a file's name or an error may hold what a terminal obeys.
+
+    Args:
+        text: anything.
+        colours: whether the sequences of colours stay.
+    """
+    if colours:
+        parts = _COLOUR.split(text)
+        return "".join(part if position % 2 else visible(part) for position, part in enumerate(parts))
+    text = text.encode("utf-8", "replace").decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROL.sub("", _SEQUENCE.sub("", text))
 
 
 def output_text(kind: str, content: Mapping[str, Any]) -> str:
@@ -76,13 +88,13 @@ def output_text(kind: str, content: Mapping[str, Any]) -> str:
         text = content["text"]
     elif kind in ("execute_result", "display_data"):
         data = content["data"]
-        text = data.get("text/plain") or f"<{', '.join(data)}>"
-        text = "".join(text) + "\n"
+        plain = data.get("text/plain")
+        text = (plain if isinstance(plain, str) and plain else f"<{', '.join(data)}>") + "\n"
     elif kind == "error":
         text = "\n".join(content["traceback"]) + "\n"
     else:
         return ""
-    return _CONTROL.sub("", _ANSI.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+    return visible(text)
 
 
 def summary_lines(report: Report) -> list[str]:
@@ -98,7 +110,7 @@ def summary_lines(report: Report) -> list[str]:
     if report.reproduction:
         lines.append(f"compared    {report.reproduction['summary']}")
     if report.artifacts:
-        names = ", ".join(artifact.name for artifact in report.artifacts[:4])
+        names = ", ".join(artifact.name.replace("\n", " ") for artifact in report.artifacts[:4])
         more = len(report.artifacts) - 4
         lines.append(f"working/    {names}" + (f" and {more} more" if more > 0 else ""))
     page = Path(report.directory or "", "notebook.html")

@@ -76,7 +76,7 @@ def _run_task(
     # The start of the place that the first task waits for is not the cell's time.
     deadlines = _deadlines(limits, time.monotonic(), program_started)
     warned: set[str] = set()
-    stopped: tuple[str, str] | None = None
+    stopped: _Deadline | None = None
     stopped_at = 0.0
     while True:
         idle()
@@ -131,18 +131,18 @@ def _grace(stop: Stop) -> float:
     return _USER_GRACE_SECONDS if stop.requested else _GRACE_SECONDS
 
 
-def _due(deadlines: list[_Deadline], now: float, stop: Stop) -> tuple[str, str] | None:
-    """Return the code and text of what stops the task now."""
+def _due(deadlines: list[_Deadline], now: float, stop: Stop) -> _Deadline | None:
+    """Return what stops the task now."""
     if stop.requested:
-        return "run-cancelled", "the run was interrupted"
-    return next(((deadline.code, deadline.text) for deadline in deadlines if now >= deadline.moment), None)
+        return _Deadline(now, "run-cancelled", "the run was interrupted", 0.0)
+    return next((deadline for deadline in deadlines if now >= deadline.moment), None)
 
 
-def _ending(ended: TaskEnded, stopped: tuple[str, str] | None) -> TaskEnded:
+def _ending(ended: TaskEnded, stopped: _Deadline | None) -> TaskEnded:
     """Return the task's end; a task that we stopped ended for our reason, unless it was done already."""
     if stopped is None or ended.state is TaskState.SUCCEEDED:
         return ended
-    code, text = stopped
-    state = TaskState.CANCELLED if code == "run-cancelled" else TaskState.FAILED
-    fatal = bool(ended.details.get("fatal")) or code != "cell-timeout"
-    return replace(ended, state=state, reason=text, details={**ended.details, "stopped": code, "fatal": fatal})
+    state = TaskState.CANCELLED if stopped.code == "run-cancelled" else TaskState.FAILED
+    fatal = bool(ended.details.get("fatal")) or stopped.code != "cell-timeout"
+    details = {**ended.details, "stopped": stopped.code, "seconds": stopped.seconds, "fatal": fatal}
+    return replace(ended, state=state, reason=stopped.text, details=details)

@@ -86,6 +86,12 @@ def _disk_full(_: re.Match[str], __: _Said) -> Complaint:
     )
 
 
+def _no_cache(match: re.Match[str], _: _Said) -> Complaint:
+    message = f"uv's cache `{match[1]}` cannot be used: {match[2]}"
+    hint = "Let uv keep its files in a folder that you can write: `export UV_CACHE_DIR=/a/folder`"
+    return Complaint("store-unusable", (), message, hint, available=False)
+
+
 def _hash_mismatch(match: re.Match[str], __: _Said) -> Complaint:
     name, version = match[1].split("==") if "==" in match[1] else (match[1], "")
     message = f"the registry's file of `{name}` {version} is not the one that the lock names (their hashes differ)"
@@ -250,6 +256,7 @@ def _unsolvable(_: re.Match[str], said: _Said) -> Complaint:
 # In this order: what comes first explains what comes after.
 _COMPLAINTS: tuple[tuple[str, Callable[[re.Match[str], _Said], Complaint]], ...] = (
     (r"No space left on device|os error 28", _disk_full),
+    (r"Failed to initialize cache at `([^`]+)`.*?: ([A-Z][^:(]*?) \(os error \d+\)", _no_cache),
     (r"Hash mismatch for `([^`]+)`", _hash_mismatch),
     (r"(?:authentication credentials|returned a) \(?(40[13] \w+)", _refused),
     (r"network was disabled|network connectivity is disabled", _offline),

@@ -151,7 +151,7 @@ def _not_json(text: str, fault: json.JSONDecodeError, name: str) -> Diagnostic:
 
 def _unsupported(name: str, version: int) -> Diagnostic:
     if version > 4:
-        hint = "Update Kanoe with `pip install -U kanoe`, or save the notebook in Jupyter as nbformat 4"
+        hint = "Save the notebook in Jupyter as nbformat 4"
         return error(
             "notebook-version", f"`{name}` is in nbformat {version}; Kanoe reads 3 and 4", place=name, hint=hint
         )

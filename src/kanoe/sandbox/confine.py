@@ -21,20 +21,22 @@ from pathlib import Path
 from typing import Literal
 
 from kanoe.sandbox import launcher
+from kanoe.sandbox.first_process import write_first_process
 from kanoe.sandbox.layout import INPUT, MODULES, RUNTIME, WORKING, Layout
 from kanoe.sandbox.seccomp import deny_list
 
 SandboxKind = Literal["bubblewrap", "namespaces", "none"]
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+# Below `/etc`; Debian has a folder for each version of Java, which does not start without it.
 _CONFIGURATION = (
     "alternatives",
     "ca-certificates",
     "crypto-policies",
     "fonts",
-    "ImageMagick-6",
-    "ImageMagick-7",
+    "ImageMagick-*",
     "java",
+    "java-*",
     "ld.so.cache",
     "ld.so.conf",
     "ld.so.conf.d",
@@ -43,6 +45,7 @@ _CONFIGURATION = (
     "mime.types",
     "nsswitch.conf",
     "OpenCL",
+    "os-release",
     "pki",
     "protocols",
     "services",
@@ -262,8 +265,9 @@ def _system(layout: Layout) -> Iterator[str]:
             yield from ("--symlink", str(path.readlink()), str(path))
         elif path.is_dir():
             yield from ("--ro-bind", str(path), str(path))
-    for name in _CONFIGURATION:
-        yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
+    for pattern in _CONFIGURATION:
+        for path in sorted(Path("/etc").glob(pattern)):
+            yield from ("--ro-bind-try", str(path), str(path))
     for name, text in (
         ("passwd", _USERS),
         ("group", "root:x:0:\n"),
@@ -296,9 +300,8 @@ def _covers(layout: Layout, proc: Path) -> Iterator[str]:
     """
     empty = layout.folders.scratch / "empty"
     empty.touch()
-    (layout.folders.scratch / "nothing").mkdir(exist_ok=True)
     # What built the walls runs there: the owner of its program could change that through `/proc/1/exe`, though not write it.
-    yield from ("--ro-bind", str(layout.folders.scratch / "nothing"), "/proc/1")
+    yield from ("--ro-bind", str(write_first_process(layout.folders.scratch / "first-process")), "/proc/1")
     with os.scandir(proc) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.isdecimal() or entry.name in _OF_PROCESSES or entry.is_symlink():

@@ -144,7 +144,8 @@ def chosen_limits(
     """
     for option, value, least in (("--memory", memory, _LEAST_MEMORY), ("--cpus", cpus, 1), ("--disk", disk, 1)):
         if value is not None and value < least:
-            text = f"`{option}` is {value}, and must be at least {least if least == 1 else show_size(least)}"
+            shown = (value, least) if option == "--cpus" else (show_size(value), show_size(least))
+            text = f"`{option}` is {shown[0]}, and must be at least {shown[1]}"
             raise InputError(error("option-value", text, place=option, hint="Give more, or leave it out"))
     base = KAGGLE_LIMITS if kaggle else ResourceLimits()
     return ResourceLimits(

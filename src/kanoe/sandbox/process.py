@@ -127,9 +127,8 @@ class SandboxProcess:
 
     def kill(self) -> None:
         """End the program and everything it started, now."""
-        pids = self.pids()
         if self._kind == "none":
-            for pid in pids:
+            for pid in self.pids():
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
         if self._first is not None and self._process.poll() is None:

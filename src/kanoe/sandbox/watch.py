@@ -7,6 +7,7 @@ working folder; and the host itself, whose disk and memory no program may exhaus
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 import time
@@ -39,6 +40,7 @@ _CHEAP = 0.7
 _LONGEST_PAUSE = 0.2
 _SHORTEST_PAUSE = 0.02
 _PATIENCE = 1.0
+_LONGEST_MEASURE = 1.0
 # No program was seen to touch new memory faster, in bytes a second.
 _FASTEST = 8 << 30
 # The parts of the time that measuring may take: of memory far from a limit and near it, of the working folder likewise.
@@ -50,13 +52,15 @@ _LAST_WALK_SECONDS = 0.02
 _QUIET_SECONDS = 10.0
 _MACHINE_DISK = 512 << 20
 _MACHINE_MEMORY_SHARE = 0.03
+# Of the machine's memory, for what this process holds of a program's output.
+_OWN_MEMORY_SHARE = 0.25
 _GUILTY_SHARE = 0.1
 _MOST_PEAKS = 32
 _FEW = 64
 _FULL = 0.95
-_FULL_SECONDS = 5.0
+_FULL_SECONDS = 2.0
 
-LimitName = Literal["memory", "disk", "processes", "machine-memory", "machine-disk"]
+LimitName = Literal["memory", "disk", "processes", "machine-memory", "machine-disk", "output"]
 
 
 class Watched(Protocol):
@@ -127,6 +131,7 @@ class Watcher:
         self._limits = limits
         self._memory_bound = limits.memory_bytes
         self._machine = machine_memory()
+        self._own = _own_memory()
         self._disk = _Disk(folders, limits.disk)
         self._exact = _Exact()
         self._peaks = Peaks()
@@ -169,6 +174,11 @@ class Watcher:
             found = [mark for mark in self._near.values() if mark.limit not in self._told]
             self._told.update(mark.limit for mark in found)
             return found
+
+    def end(self, mark: Mark) -> None:
+        """Let the program end, for a limit that somebody else watches."""
+        if self.reached is None:
+            self.reached = mark
 
     def close(self) -> None:
         """Stop watching; the program is left alone, but for what is still in its control group."""
@@ -216,6 +226,8 @@ class Watcher:
         floor = int(self._machine * _MACHINE_MEMORY_SHARE)
         if memory >= self._machine * _GUILTY_SHARE and (free := available_memory()) < floor:
             marks.append(Mark("machine-memory", free, floor, final=True))
+        if (own := _own_memory() - self._own) > (most := int(self._machine * _OWN_MEMORY_SHARE)):
+            marks.append(Mark("output", own, most, final=True))
         return marks
 
     def _count(self, tasks: int) -> list[Mark]:
@@ -262,7 +274,7 @@ class Watcher:
         few = len(pids) <= _FEW or near
         if (doubtful and grown) or (few and now - last.at >= last.cost / _MEMORY_SHARES[near]):
             started = time.thread_time()
-            held = exact_memory(pids)
+            held = exact_memory(pids, _LONGEST_MEASURE)
             self._exact = last = _Exact(held, upper, now, time.thread_time() - started)
         return last.held
 
@@ -295,6 +307,10 @@ def start_watched(
             group.remove()
         raise
     return process, Watcher(process, limits, layout.folders, group)
+
+
+def _own_memory() -> int:
+    return read_numbers([os.getpid()]).resident
 
 
 class _Disk:

@@ -122,6 +122,7 @@ class _LifeStop(Stop):
     def __init__(self, life: Life, outer: Stop) -> None:
         self._own = 0
         self._asked = 0
+        self._heard: float | None = None
         self._next = 0.0
         self._life = life
         self._outer = outer
@@ -140,9 +141,16 @@ class _LifeStop(Stop):
     def level(self, value: int) -> None:
         self._own = value
 
-    def request(self) -> None:
-        """Ask once more."""
-        self._own += 1
+    @property
+    def asked(self) -> float | None:
+        """When the first request came, as far as it was looked for."""
+        if self._heard is None and self.level:
+            self._heard = self._outer.asked or time.monotonic()
+        return self._heard
+
+    @asked.setter
+    def asked(self, value: float | None) -> None:
+        self._heard = value
 
 
 @contextlib.contextmanager

@@ -53,11 +53,12 @@ def find_unused(store: Store, older_than: float, own: str) -> list[Unneeded]:
         own: the life that asks, which uses nothing.
     """
     before = unused_before(store, older_than, own)
-    found = []
+    found: list[Unneeded] = []
+    seen: set[tuple[int, int]] = set()  # environments share files
     for room, path in (*_things(store), *_files(store)):
         with contextlib.suppress(OSError):
             if (last_use(path) if room not in _FILES else path.stat().st_mtime) < before:
-                found.append(Unneeded(room, path, folder_size(path) if path.is_dir() else path.stat().st_size))
+                found.append(Unneeded(room, path, folder_size(path, seen) if path.is_dir() else path.stat().st_size))
     return found
 
 

@@ -110,7 +110,7 @@ def open_store() -> Store:
     version = _read_version(store.path)
     if version > VERSION:
         message = f"the store was written by a newer Kanoe (its version is {version}, this Kanoe knows {VERSION})"
-        hint = "Update Kanoe (`pip install --upgrade kanoe`), or set `KANOE_HOME` to another folder"
+        hint = "Use the newer Kanoe, or another store: `export KANOE_HOME=FOLDER`"
         raise UnavailableError(error("store-unusable", message, place=str(store.path), hint=hint))
     return store
 

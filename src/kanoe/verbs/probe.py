@@ -67,7 +67,7 @@ def probe(source: Source, ready: Ready, store: Store, tell: Watch, stop: Stop) -
     identity = hash_text("imports/1", *statements)
     if not statements or identity in _recall(memory):
         return ()
-    tell(StageChanged(stage="environment", text=f"trying {len(statements)} imports"))
+    tell(StageChanged(stage="environment", text=f"trying {len(statements)} import{'s' if len(statements) > 1 else ''}"))
     failures = _try(source, ready, store, statements, stop)
     if not failures:
         with contextlib.suppress(OSError):

@@ -117,6 +117,9 @@ def _source_of(arguments: Sequence[str], folder: Path) -> Source:
     return Source(folder / "-c", "script", Notebook((Cell(id="code", kind="code", source=code),)))
 
 
+_LONG_OPTIONS = ("--help", "--help-all", "--help-env", "--help-xoptions", "--version", "--check-hash-based-pycs")
+
+
 def _program(arguments: Sequence[str]) -> tuple[str, str]:
     """Return what Python takes for its program: `c` and code, `m` and a module, `script` and a path, or nothing (stdin)."""
     words = iter(arguments)
@@ -125,6 +128,10 @@ def _program(arguments: Sequence[str]) -> tuple[str, str]:
             break
         if not word.startswith("-"):
             return "script", word
+        if word.startswith("--") and word.partition("=")[0] not in _LONG_OPTIONS:
+            message = f"neither Kanoe nor Python has an option `{word}` here"
+            hint = "`kanoe python --help` shows Kanoe's; a script's own stand behind its name"
+            raise InputError(error("usage", message, place="kanoe python", hint=hint))
         # The first of these letters takes the rest of the word, or the next one.
         found = re.match(r"-([^-cmWX][^cmWX]*)?([cmWX])(.*)", word, re.DOTALL)
         if found is not None:

@@ -196,6 +196,8 @@ def _nothing_to_reproduce(name: str) -> Diagnostic:
     return error("nothing-to-reproduce", message, place="--reproduce", hint=hint)
 
 
+# An interrupt ends a run within three seconds in all.
+_SECONDS_BEFORE_PAGE = 1.5
 # Parameters have a place of their own; what is secret has none.
 _NOT_RECORDED = ("parameters", "texts", "secrets", "variables")
 
@@ -239,8 +241,16 @@ def _recorded(folder: RunFolder, options: RunOptions, stop: Stop) -> Iterator[_O
         folder.finish(ExitCode.FAILED, page=False)
         raise
     else:
-        # Who interrupts does not wait for a page.
-        outcome.report = folder.finish(None, page=options.html and not stop.requested, reproduce=options.reproduce)
+        outcome.report = folder.finish(
+            None, page=options.html and _time_for_page(folder, stop), reproduce=options.reproduce
+        )
+
+
+def _time_for_page(folder: RunFolder, stop: Stop) -> bool:
+    """Whether to make the page: who interrupts does not wait for a large one, nor after everything else took long."""
+    if stop.asked is None:
+        return True
+    return stop.level < 2 and time.monotonic() - stop.asked < _SECONDS_BEFORE_PAGE and folder.is_small()
 
 
 @contextlib.contextmanager

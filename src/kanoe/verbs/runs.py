@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kanoe.back.kaggle_log import kaggle_log
+from kanoe.back.lost_folder import report_so_far
 from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError
 from kanoe.base.files import copy_tree
@@ -79,16 +80,10 @@ def show_run(reference: str = "last") -> Shown:
         facts = json.loads((Path(record.directory) / "run.json").read_bytes())
     except (OSError, ValueError) as cause:
         raise InputError(_gone(record)) from cause
-    report = facts.get("report") or {
-        "run": record.id,
-        "state": listed.state,
-        "directory": record.directory,
-        "seconds": listed.seconds or 0.0,
-        "tasks": [],
-        "outputs": {},
-        "artifacts": [],
-        "diagnostics": [],
-    }
+    report = facts.get("report")
+    if not report:
+        so_far = replace(report_so_far(Path(record.directory), RunState(listed.state)), run=record.id)
+        report = replace(so_far, directory=record.directory).as_dict()
     return Shown(listed, facts, report)
 
 
@@ -201,7 +196,8 @@ def show_lines(shown: Shown) -> list[str]:
     if report.get("reproduction"):
         lines.append(f"compared     {report['reproduction']['summary']}")
     for artifact in report["artifacts"]:
-        lines.append(f"working/     {artifact['name']}  {show_size(artifact['metadata'].get('bytes', 0))}")
+        name = artifact["name"].replace("\n", " ")
+        lines.append(f"working/     {name}  {show_size(artifact['metadata'].get('bytes', 0))}")
     for diagnostic in report["diagnostics"]:
         place = f" ({diagnostic['place']})" if diagnostic["place"] else ""
         lines.append(f"{diagnostic['severity']}{place}: {diagnostic['message']}")
@@ -252,7 +248,8 @@ def _text(event: Event) -> str:
     if event.message == "error":
         return "\n".join(event.content["traceback"]) + "\n"
     if event.message == "execute_result":
-        return "".join(event.content["data"].get("text/plain", "")) + "\n"
+        text = event.content["data"].get("text/plain", "")
+        return f"{text}\n" if isinstance(text, str) else "\n"
     return ""
 
 

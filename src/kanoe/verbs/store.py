@@ -29,6 +29,9 @@ _MEANINGS = {
 }
 
 
+_NAMED = 3  # runs that a line names
+
+
 @dataclass(frozen=True, slots=True)
 class StoreSize:
     """Bytes by room."""
@@ -43,8 +46,7 @@ class StoreSize:
     def lines(self) -> list[str]:
         """Return what `kanoe store size` prints."""
         lines = [
-            f"{show_size(size):>10}  {name:<13} {_MEANINGS.get(name, '')}".rstrip()
-            for name, size in self.rooms.items()
+            f"{show_size(size):>10}  {name:<13} {_MEANINGS.get(name, '')}".rstrip() for name, size in self.rooms.items()
         ]
         return [*lines, f"{show_size(sum(self.rooms.values())):>10}  in {self.path}"]
 
@@ -80,7 +82,9 @@ class Cleaned:
         for room in sorted({one.room for one in self.removed}):
             mine = [one for one in self.removed if one.room == room]
             size = show_size(sum(one.bytes for one in mine))
-            runs = f": {', '.join(one.run for one in mine if one.run)}" if room == "runs" else ""
+            names = [one.run for one in mine if one.run]
+            runs = f": {', '.join(names[:_NAMED])}" if names else ""
+            runs += f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             lines.append(f"{size:>10}  {room:<13} {len(mine)} removed{runs}")
         verb = "would be freed" if self.dry_run else "freed"
         if self.dry_run:

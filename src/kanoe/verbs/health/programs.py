@@ -52,6 +52,10 @@ def look_at_uv_cache(store: Store) -> Finding:
     cache = uv_cache()
     if cache is None:
         return Finding("uv's cache", "uv does not say where it is", known=False)
+    if not os.access(_nearest(cache), os.W_OK):
+        text = f"{cache} cannot be written, and without it no environment is built"
+        hint = "`export UV_CACHE_DIR=` a folder that you can write"
+        return trouble("uv's cache", "store-unusable", text, hint, Severity.ERROR)
     same = _device(cache) == _device(store.path)
     link_mode = os.environ.get("UV_LINK_MODE")
     if link_mode not in (None, "hardlink"):
@@ -73,7 +77,12 @@ def uv_cache() -> Path | None:
 
 
 def _device(path: Path) -> int:
-    return next(place.stat().st_dev for place in (path, *path.parents) if place.exists())
+    return _nearest(path).stat().st_dev
+
+
+def _nearest(path: Path) -> Path:
+    """Return the path, or of those above it the nearest that is there."""
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 # interpreters

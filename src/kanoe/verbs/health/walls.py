@@ -53,7 +53,7 @@ def look_at_namespaces() -> Finding:
     """Tell whether Kanoe's own launcher can make walls of namespaces."""
     tool = choose_tool("namespaces")
     if tool.kind == "namespaces":
-        return Finding("namespaces", "work without bubblewrap too")
+        return Finding("namespaces", "work, without bubblewrap")
     hint = _why_forbidden(sys.executable)
     return trouble("namespaces", "namespaces-forbidden", f"forbidden: {_reason(tool)}", hint)
 
