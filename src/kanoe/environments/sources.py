@@ -393,14 +393,14 @@ class _Deadline(Stop):
         self._end = time.monotonic() + seconds
 
     @property
-    def asked(self) -> bool:
+    def user_asked(self) -> bool:
         """Whether it was the user."""
         return self._outer is not None and self._outer.requested
 
     @property
     def requested(self) -> bool:
         """Whether anybody asked, or time is up."""
-        return self.asked or time.monotonic() > self._end
+        return self.user_asked or time.monotonic() > self._end
 
 
 def _places(module: str) -> tuple[str, ...]:
@@ -419,7 +419,7 @@ def _run_git(arguments: Sequence[str], stop: Stop | None) -> str:
     try:
         done = run_program(["git", *arguments], stop=deadline, environment=variables, cwd=Path("/"))
     except CancelledError as cause:
-        if deadline.asked:
+        if deadline.user_asked:
             raise
         raise LookupError(f"it did not answer within {_SECONDS:.0f} s") from cause
     except OSError as cause:

@@ -152,6 +152,10 @@ class _LifeStop(Stop):
     def asked(self, value: float | None) -> None:
         self._heard = value
 
+    def request(self) -> None:
+        """Ask once more."""
+        self._own += 1
+
 
 @contextlib.contextmanager
 def living(folder: Path, name: str, kind: Kind = "run") -> Iterator[Life]:
