@@ -18,7 +18,9 @@ MANY = 20_000
 
 def test_a_line_that_never_ends_is_read_once() -> None:
     """20,000 pieces: what was looked at again for each would take hours."""
-    events = [TaskMessage(task="c0", message="stream", content={"name": "stdout", "text": "x" * 4000}) for _ in range(MANY)]
+    events = [
+        TaskMessage(task="c0", message="stream", content={"name": "stdout", "text": "x" * 4000}) for _ in range(MANY)
+    ]
     (line, end) = kaggle_log(events)
     assert len(line) > MANY * 4000
     assert end == b"]\n"

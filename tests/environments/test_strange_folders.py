@@ -40,7 +40,7 @@ def test_a_folder_says_where_distributions_are_and_nothing_of_this_machine(
     (place / "uv.toml").write_text(f'extra-index-url = ["https://a.example/x"]\n{text}\n')
     found = network_settings(tmp_path / "notebooks")
     assert found["extra-index-url"] == ["https://a.example/x"]
-    assert (text.split()[0] in found) is own
+    assert (text.split(maxsplit=1)[0] in found) is own
 
 
 def test_what_one_folders_registries_say_is_no_answer_for_another(

@@ -114,7 +114,8 @@ def remove_left_groups(process: Path = Path("/proc/self"), root: Path = _ROOT) -
     for parent in _parents(process, root):
         for folder in parent.glob(f"{beginning}*"):
             owner = folder.name.removeprefix(beginning).partition("-")[0]
-            if owner.isdigit() and not process_alive(int(owner)):
+            # Another user's can neither be ended nor removed; waiting for that would be in vain.
+            if owner.isdigit() and os.access(folder, os.W_OK) and not process_alive(int(owner)):
                 ControlGroup((folder,)).remove()
 
 

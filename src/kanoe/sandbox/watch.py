@@ -134,6 +134,7 @@ class Watcher:
         self._own = _own_memory()
         self._disk = _Disk(folders, limits.disk)
         self._exact = _Exact()
+        self._measuring: threading.Thread | None = None
         self._peaks = Peaks()
         self._cpu = self._cpu_before = 0.0
         self._near: dict[LimitName, Mark] = {}
@@ -273,10 +274,18 @@ class Watcher:
         doubtful = last.held.own + last.held.shared + grown > self._memory_bound * _NEAR
         few = len(pids) <= _FEW or near
         if (doubtful and grown) or (few and now - last.at >= last.cost / _MEMORY_SHARES[near]):
-            started = time.thread_time()
-            held = exact_memory(pids, _LONGEST_MEASURE)
-            self._exact = last = _Exact(held, upper, now, time.thread_time() - started)
-        return last.held
+            if len(pids) <= _FEW:
+                self._measure(pids, upper)
+            elif self._measuring is None or not self._measuring.is_alive():
+                # Processes that fork hold the locks that measuring needs; counting them must not wait for that.
+                self._measuring = threading.Thread(target=self._measure, args=(pids, upper), daemon=True)
+                self._measuring.start()
+        return self._exact.held
+
+    def _measure(self, pids: list[int], upper: Held) -> None:
+        now, started = time.monotonic(), time.thread_time()
+        held = exact_memory(pids, _LONGEST_MEASURE)
+        self._exact = _Exact(held, upper, now, time.thread_time() - started)
 
 
 def start_watched(

@@ -7,6 +7,7 @@ What is half made in the store is removed once it is older than every life that 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -53,12 +54,13 @@ def clean_after(trace: Trace, alive: Path) -> None:
 
 
 def _find_temporary(trace: Trace) -> list[Path]:
-    """Return the temporary folders that carry the mark of a process."""
+    """Return the temporary folders of this user that carry the mark of a process: anybody can read a mark in `/tmp` and use it."""
     folders = {Path(trace.temporary), Path("/tmp")} if trace.temporary else set()  # noqa: S108 - where sockets are
     found = []
     for folder in folders:
         with contextlib.suppress(OSError):
-            found += [path for path in folder.iterdir() if path.name.startswith("kanoe-") and trace.owner in path.name]
+            marked = (path for path in folder.iterdir() if path.name.startswith("kanoe-") and trace.owner in path.name)
+            found += [path for path in marked if path.lstat().st_uid == os.geteuid()]
     return found
 
 
