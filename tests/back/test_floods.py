@@ -56,6 +56,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", FLOODS.values(), ids=FLOODS)
 def test_a_flood_ends_at_the_limit(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "_MOST_OUTPUT", 3 << 20)

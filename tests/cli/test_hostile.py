@@ -197,7 +197,8 @@ def test_what_does_no_harm_here(tmp_path: Path, code: str) -> None:
     assert done.code == 0, done.err
     folder = Folder(Path(done.report["directory"]))
     assert folder.text(0) == "one\n"
-    assert folder.code[3].outputs[0].data["text/plain"] == "42"
+    (result,) = [output for output in folder.code[3].outputs if output.output_type == "execute_result"]
+    assert result.data["text/plain"] == "42"
     fetched = kanoe("fetch", done.report["run"], tmp_path / "fetched")
     assert fetched.code == (2 if "closed" in code else 0), fetched.err
     for left in (folder.path, tmp_path / "fetched"):  # pytest could not

@@ -242,6 +242,13 @@ def test_fewer_processors_than_the_machine_has(tmp_path: Path) -> None:
     assert findings["processors"]["text"].startswith(f"1 of the machine's {os.cpu_count()}")
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_cache_of_uv_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o555)
+    code, findings, _ = looked({"KANOE_HOME": str(tmp_path / "store"), "UV_CACHE_DIR": str(tmp_path / "closed" / "uv")})
+    assert (code, findings["uv's cache"]["state"]) == (3, "error")
+
+
 needs_mounts = pytest.mark.skipif(
     os.geteuid() != 0
     or subprocess.run(

@@ -53,8 +53,10 @@ CASES = {
     "library": (NO_LIBRARY, "build-failed", ("tool",), "zlib.h: No such file", False),
     "traceback": (TRACEBACK, "build-failed", ("old",), "ModuleNotFoundError: No module named 'numpy'", False),
     "no cache": (
-        "error: Failed to initialize cache at `home/.cache/uv`\n"
-        "  cause: failed to create directory `/home/.cache/uv`: Permission denied (os error 13)",
+        (
+            "error: Failed to initialize cache at `home/.cache/uv`\n"
+            "  cause: failed to create directory `/home/.cache/uv`: Permission denied (os error 13)"
+        ),
         "store-unusable",
         (),
         "uv's cache `home/.cache/uv` cannot be used: Permission denied",

@@ -64,7 +64,8 @@ def test_processes_can_be_listed_and_the_first_tells_nothing(tmp_path: Path, kin
     if tool.kind != kind:
         pytest.skip(f"{kind} does not work here: {tool.why_not}")
     pids, name, user, *rest = ask(tmp_path, _LISTED, tool)
-    assert pids[0] == 1 and len(pids) == 2
+    assert pids[0] == 1
+    assert len(pids) == 2
     assert (name, user) == ("init", "root")
     assert rest == ["/nonexistent", [], 1, True, [], 0]
 

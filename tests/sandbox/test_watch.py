@@ -98,6 +98,7 @@ def test_memory_that_is_shared_counts_once(tmp_path: Path) -> None:
         assert len(pids) == 4
         assert upper_memory(pids).own > 400 * MEBIBYTE
         assert 100 * MEBIBYTE < exact_memory(pids).own < 160 * MEBIBYTE
+        assert exact_memory(pids, -1.0).own == 0
 
 
 def test_files_that_are_mapped_are_no_memory_that_ends_a_program(tmp_path: Path) -> None:

@@ -159,6 +159,8 @@ class SessionRunner:
         running = self._running
         if running is not None and running.is_done():
             events.append(self._ended(running))
+        elif self._output > _MOST_OUTPUT and self._process.poll() is not None:
+            events += self._died()
         elif not messages and self._process.poll() is not None:
             for message in self._connection.receive(0.05):
                 events += self._take(message)

@@ -20,6 +20,10 @@ import zmq
 from kanoe.back.shapes import well_formed
 
 _DELIMITER = b"<IDS|MSG>"
+# What is taken at once, so that limits of time and output are looked at in between.
+_MOST_MESSAGES = 1000
+_MOST_BYTES = 8 << 20
+_LEAST_BYTES = 4096
 _PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
 
 
@@ -112,11 +116,13 @@ class Connection:
 
     def _read(self, socket: zmq.Socket[bytes], channel: str) -> list[Message]:
         messages = []
-        for _ in range(1000):
+        taken = 0
+        while len(messages) < _MOST_MESSAGES and taken < _MOST_BYTES:
             try:
                 frames = socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
+            taken += _LEAST_BYTES + sum(map(len, frames))
             message = self._decode(frames, channel)
             if message is not None:
                 messages.append(message)

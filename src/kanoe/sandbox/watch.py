@@ -136,6 +136,7 @@ class Watcher:
         self._exact = _Exact()
         self._measuring: threading.Thread | None = None
         self._peaks = Peaks()
+        self._held = 0
         self._cpu = self._cpu_before = 0.0
         self._near: dict[LimitName, Mark] = {}
         self._told: set[LimitName] = set()
@@ -149,7 +150,7 @@ class Watcher:
     def begin(self) -> None:
         """Let what counts for a task begin now: peaks, and which warnings were given."""
         with self._lock:
-            self._peaks = Peaks()
+            self._peaks = Peaks(memory=self._held)
             self._cpu_before = self._cpu
             self._disk.begin()
             self._near, self._told = {}, set()
