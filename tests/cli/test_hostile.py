@@ -77,7 +77,7 @@ CASES = [
         "--disk",
         ("--disk", "30m"),
     ),
-    Case("endless", "while True: pass", "run-timeout", "--timeout", ("--timeout", "2")),
+    Case("endless", "while True: pass", "run-timeout", "--timeout", ("--timeout", "6")),
     Case(
         "endless and deaf",
         "import signal\nfor n in (1, 2, 3, 10, 12, 15): signal.signal(n, signal.SIG_IGN)\nwhile True:\n    try:\n"
@@ -94,7 +94,7 @@ CASES = [
         "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)",
         "run-timeout",
         "",
-        ("--timeout", "3"),
+        ("--timeout", "6"),
     ),
     Case(
         "10,000 threads",

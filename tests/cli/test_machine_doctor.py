@@ -106,7 +106,8 @@ def test_it_writes_nothing_but_what_it_remembers(tmp_path: Path) -> None:
 def test_variables_of_a_broken_world(
     tmp_path: Path, env: dict[str, str | None], name: str, state: str, code: str | None, words: str
 ) -> None:
-    exit_code, findings, diagnostics = looked({"KANOE_HOME": str(tmp_path / "store"), **env})
+    usual = {"KANOE_HOME": str(tmp_path / "store"), "UV_CACHE_DIR": str(tmp_path / "cache")}
+    exit_code, findings, diagnostics = looked({**usual, **env})
     assert findings[name]["state"] == state, findings[name]
     assert words in findings[name]["text"]
     assert code is None or code in diagnostics

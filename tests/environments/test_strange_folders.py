@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from registry import Registry
 
+from kanoe.base.errors import InputError
 from kanoe.environments.binder import read_binder_files
 from kanoe.environments.interpreters import own_interpreter
 from kanoe.environments.needs import Needs, Requirement
 from kanoe.environments.resolve import resolve
 from kanoe.environments.settings import network_settings
+from kanoe.verbs.environment import _module_path
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,17 @@ def test_files_without_an_end_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "apt.txt").unlink()
     os.mkfifo(tmp_path / "apt.txt")
     assert read_binder_files(tmp_path) == ()
+
+
+@pytest.mark.parametrize("name", ["helper.py", "helper"])
+def test_a_module_that_is_a_link_to_elsewhere_is_not_given_away(name: str, tmp_path: Path) -> None:
+    (tmp_path / "nb").mkdir()
+    (tmp_path / "private").mkdir()
+    (tmp_path / "key").write_text("s3cret")
+    (tmp_path / "nb" / name).symlink_to(tmp_path / ("key" if name.endswith(".py") else "private"))
+    with pytest.raises(InputError, match="outside the notebook's folder"):
+        _module_path(tmp_path / "nb", "helper")
+    (tmp_path / "nb" / name).unlink()
+    (tmp_path / "nb" / "true.py").write_text("")
+    (tmp_path / "nb" / "helper.py").symlink_to("true.py")
+    assert _module_path(tmp_path / "nb", "helper").name == "helper.py"

@@ -172,4 +172,3 @@ def test_a_folder_that_vanishes_or_cannot_be_read_counts_for_nothing(tmp_path: P
     size = FolderSize(tmp_path / "gone")
     assert size.advance(1.0)
     assert size.size == 0
-

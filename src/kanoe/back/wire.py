@@ -115,7 +115,7 @@ class Connection:
         return messages
 
     def _read(self, socket: zmq.Socket[bytes], channel: str) -> list[Message]:
-        messages = []
+        messages: list[Message] = []
         taken = 0
         while len(messages) < _MOST_MESSAGES and taken < _MOST_BYTES:
             try:
