@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from nbclient import NotebookClient
 from kanoe.back.document import ExecutedDocument
 from kanoe.back.sessions import SessionPlan, SessionRunner
 from kanoe.back.worker_zip import worker_zip
+from kanoe.base.files import remove_tree
 from kanoe.base.stop import Stop
 from kanoe.engine.cells import plan_cells
 from kanoe.engine.events import Event, TaskMessage
@@ -44,6 +46,7 @@ def session_plan(folder: Path, tool: Tool | None = None, python: Path | None = N
     for name in ("scratch", "run/working"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     runtime = Path(tempfile.mkdtemp(prefix="kn-"))
+    atexit.register(remove_tree, runtime)
     tools = [worker, python.parent.parent]
     prefix = python.resolve().parent.parent
     if not prefix.is_relative_to("/usr"):

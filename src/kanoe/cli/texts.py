@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _COLOUR = re.compile(r"(\x1b\[[0-9;:]*m)")
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?")
 _MUCH = 1 << 20  # bytes on disk that are worth a word
+# Bytes that are no text stand so in a name; those that a terminal of eight bits obeys are left out, and halves of characters.
+_NO_TEXT = re.compile("[\ud800-\udc9f\udd00-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -78,7 +80,7 @@ def visible(text: str, *, colours: bool = False) -> str:
     if colours:
         parts = _COLOUR.split(text)
         return "".join(part if position % 2 else visible(part) for position, part in enumerate(parts))
-    text = text.encode("utf-8", "replace").decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    text = _NO_TEXT.sub("?", text).replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL.sub("", _SEQUENCE.sub("", text))
 
 
