@@ -264,7 +264,7 @@ def look_at_clients() -> Finding:
     for name in ("kaggle", "kubectl"):
         program = shutil.which(name)
         told.append(f"{name} ({program})" if program else f"no {name}")
-    return Finding("clients"; ", ".join(told))
+    return Finding("clients", "; ".join(told))
 
 
 def look_at_credentials() -> Finding:
