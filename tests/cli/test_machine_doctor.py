@@ -184,7 +184,7 @@ def test_programs_that_are_not_there(tmp_path: Path) -> None:
     )
     assert code == 0
     assert findings["engines"]["text"] == "no docker; no podman"
-    assert findings["clients"]["text"] == "no kaggle, no kubectl"
+    assert findings["clients"]["text"] == "no kaggle; no kubectl"
     assert findings["compilers"]["text"].startswith("none; not here: git gcc g++ make gfortran")
     assert diagnostics["compiler-missing"]["severity"] == "info"
     assert findings["uv"]["state"] == "ok"

@@ -51,6 +51,8 @@ _CONFIGURATION = (
     "services",
     "ssl",
 )
+# What programs expect of any Linux, empty.
+_EMPTY = ("home", "media", "mnt", "opt", "srv", "var/cache", "var/lib", "var/log", "var/tmp")
 _NETWORK_VARIABLES = (
     "http_proxy",
     "https_proxy",
@@ -225,7 +227,10 @@ def _own_node(layout: Layout, node: Path) -> Path | None:
 def _arguments(layout: Layout) -> Iterator[str]:
     memory = str(int(layout.limits.memory_bytes * _SHARE_OF_MEMORY))
     # What a program writes to other places lies on a disk, not in memory that nobody counts.
-    yield from ("--hostname", "kaggle", "--bind", tempfile.mkdtemp(prefix="root-", dir=layout.folders.scratch), "/")
+    root = Path(tempfile.mkdtemp(prefix="root-", dir=layout.folders.scratch))
+    for name in _EMPTY:
+        (root / name).mkdir(parents=True)
+    yield from ("--hostname", "kaggle", "--bind", str(root), "/")
     if not layout.internet:
         yield "--unshare-net"
     yield from _system(layout)
