@@ -11,15 +11,18 @@ from kanoe_command import kanoe, write_notebook
 
 from kanoe.back.run_folder import RunFolder, make_directory
 from kanoe.base.errors import UnavailableError
+from kanoe.base.secrets import Secrets
 from kanoe.base.stop import Stop
 from kanoe.environments.interpreters import find_interpreters
 from kanoe.front.read import read_source
 from kanoe.sandbox.confine import Tool
+from kanoe.sandbox.limits import ResourceLimits
 from kanoe.store.home import open_store
 from kanoe.store.records import Records
 from kanoe.verbs.environment import EnvironmentOptions, ignore
 from kanoe.verbs.revive import Revival
-from kanoe.verbs.run import RunOptions, _run_cells
+from kanoe.verbs.run import RunOptions, _Job, _run_cells
+from kanoe.verbs.sandbox import Data
 from worlds import session_plan
 
 OLD = Path(__file__).parents[2] / "examples" / "old"
@@ -85,10 +88,12 @@ def test_a_kernel_that_does_not_start_ends_the_run_only_in_the_first_environment
     folder = RunFolder("x", source, make_directory(tmp_path / "out"), Records(store.records), ignore)
     plan = session_plan(tmp_path, Tool("none"), python=Path("/bin/false"))
     revival = Revival(source, EnvironmentOptions(), store, ignore, stop)
+    options = RunOptions(secrets=Secrets({}))
+    job = _Job(source, options, store, folder, Data((), ()), ResourceLimits(), None, stop)
     with pytest.raises(UnavailableError):
-        _run_cells(source, plan, RunOptions(), folder, stop, revival)
+        _run_cells(job, plan, revival)
     revival.number = 2
-    failure = _run_cells(source, plan, RunOptions(), folder, stop, revival)
+    failure = _run_cells(job, plan, revival)
     assert failure is not None
     assert failure.cell == -1
     assert str(failure).startswith("the start: the notebook's process ended at its start")

@@ -78,10 +78,10 @@ def test_files_without_an_end_are_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["helper.py", "helper"])
 def test_a_module_that_is_a_link_to_elsewhere_is_not_given_away(name: str, tmp_path: Path) -> None:
     (tmp_path / "nb").mkdir()
-    (tmp_path / "private").mkdir()
-    (tmp_path / "key").write_text("s3cret")
-    (tmp_path / "nb" / name).symlink_to(tmp_path / ("key" if name.endswith(".py") else "private"))
-    with pytest.raises(InputError, match="outside the notebook's folder"):
+    (tmp_path / ".private").mkdir()
+    (tmp_path / ".key").write_text("s3cret")
+    (tmp_path / "nb" / name).symlink_to(tmp_path / (".key" if name.endswith(".py") else ".private"))
+    with pytest.raises(InputError, match="is not given away unasked"):
         _module_path(tmp_path / "nb", "helper")
     (tmp_path / "nb" / name).unlink()
     (tmp_path / "nb" / "true.py").write_text("")

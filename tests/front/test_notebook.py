@@ -365,7 +365,7 @@ def test_metadata_nested_too_deeply():
 
 @pytest.mark.parametrize(
     ("version", "words"),
-    [(1, "nbconvert"), (2, "nbconvert"), (0, "nbconvert"), (-4, "nbconvert"), (5, "Update"), (99, "Update")],
+    [(1, "nbconvert"), (2, "nbconvert"), (0, "nbconvert"), (-4, "nbconvert"), (5, "nbformat 4"), (99, "nbformat 4")],
 )
 def test_versions_that_are_refused(version, words):
     diagnostic = refused({"nbformat": version, "worksheets": []})

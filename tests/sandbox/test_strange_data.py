@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kanoe.base.errors import InputError
+from kanoe.base.files import leads_to_private
 from kanoe.sandbox import inputs
 from kanoe.sandbox.inputs import DataSource, Known, attach_inputs
 
@@ -33,7 +34,7 @@ def attach(folder: Path, *given: str) -> tuple[DataSource, ...]:
     ],
 )
 def test_a_link_beside_the_notebook_brings_nothing_from_elsewhere(place: str, tmp_path: Path) -> None:
-    private = tmp_path / "private"
+    private = tmp_path / ".private"
     private.mkdir()
     (private / "key").write_text("s3cret")
     with zipfile.ZipFile(private / "key.zip", "w") as archive:
@@ -49,6 +50,30 @@ def test_a_link_beside_the_notebook_brings_nothing_from_elsewhere(place: str, tm
     # Who names it, wants it.
     (source,) = attach(tmp_path, str(link.resolve()))
     assert source.files
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/etc", "/proc/self", "/var/lib", "~", "~/.ssh", "~/x/.secret/y", "..", "../..", "~/.cache/other"]
+)
+def test_what_is_private(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    folder = home / "work" / "nb"
+    folder.mkdir(parents=True)
+    (folder / "input").symlink_to(target.replace("~", str(home)))
+    assert leads_to_private(folder / "input", folder)
+
+
+@pytest.mark.parametrize(
+    "target", ["~/data", "~/.cache/kagglehub/competitions/titanic", "../data", "/mnt/data/titanic"]
+)
+def test_a_link_to_data_elsewhere_is_data(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    folder = home / "work" / "nb"
+    folder.mkdir(parents=True)
+    (folder / "input").symlink_to(target.replace("~", str(home)))
+    assert not leads_to_private(folder / "input", folder)
 
 
 def test_links_inside_the_folder_are_data_as_before(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ CODES: dict[str, str] = {
     # data
     "input-missing": "There is nothing at the path given with `--input`.",
     "input-kind": "The path given with `--input` is neither a folder nor a file that Kanoe can attach, or a zip file is damaged.",
-    "link-outside": "A link beside the notebook leads out of its folder, to files that whoever made it need not be allowed to see.",
+    "link-outside": "A link beside the notebook leads to private files: hidden ones, the system's, a whole home.",
     "input-clash": "Two inputs have the same slug.",
     "input-unprovided": "A cell reads a path below the data folder that no attached input provides.",
     # environment

@@ -19,6 +19,12 @@ from typing import IO
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 # Nothing more can be written there.
 _OF_THE_TARGET = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_SYSTEM_FOLDERS = (
+    *("/boot", "/dev", "/etc", "/proc", "/run", "/sys"),
+    *(f"/var/{name}" for name in ("backups", "cache", "lib", "log", "mail", "run", "spool")),
+)
+# Where Kaggle's own client keeps data.
+_SHARED_THOUGH_HIDDEN = ("/.cache/kagglehub/",)
 _PAUSE = 0.05  # seconds between two tries for a lock
 _MOST_SECONDS = 600.0  # that a program may take to remove a tree
 
@@ -291,9 +297,22 @@ def copy_tree(source: Path, target: Path) -> list[str]:
     return left
 
 
-def leads_out(path: Path, folder: Path) -> bool:
-    """Return whether a path below a folder leads out of it by a link: to what whoever made the folder need not be allowed to see."""
-    return not path.resolve().is_relative_to(folder.resolve())
+def leads_to_private(path: Path, folder: Path) -> bool:
+    """Return whether a path below a folder leads, by a link, out of it to what nobody takes for data or code to share.
+
+    That is: hidden files, the system's own folders, a whole home, or a folder that holds the given one.
+    """
+    target, folder = path.resolve(), folder.resolve()
+    if target.is_relative_to(folder):
+        return False
+    homes = [Path(os.path.expanduser("~")).resolve(), folder]  # noqa: PTH111 - raises nothing where there is no home
+    if any(home.is_relative_to(target) for home in homes):
+        return True
+    text = "/".join(target.parts).replace("//", "/")
+    hidden = any(part.startswith(".") for part in target.parts) and not any(
+        mark in text for mark in _SHARED_THOUGH_HIDDEN
+    )
+    return hidden or any(target.is_relative_to(place) for place in _SYSTEM_FOLDERS)
 
 
 def read_untrusted(path: Path, most: int = 64 << 20) -> bytes:

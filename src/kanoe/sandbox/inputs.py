@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import InputError
-from kanoe.base.files import exclusive, leads_out, mark_used, remove_tree
+from kanoe.base.files import exclusive, leads_to_private, mark_used, remove_tree
 from kanoe.base.hashing import hash_text
 from kanoe.base.sizes import show_size
 from kanoe.ir.source import KernelMetadata
@@ -237,15 +237,15 @@ def _find_folder(folder: Path, cache: Path) -> list[_Found]:
     """Return the data of `input/` beside or above the notebook."""
     for candidate in (folder / "input", folder.parent / "input"):
         if candidate.is_dir():
-            _refuse_leading_out(candidate, candidate.parent)
+            _refuse_private(candidate, candidate.parent)
             return _read_folder(candidate.resolve(), cache)
     return []
 
 
-def _refuse_leading_out(path: Path, folder: Path) -> None:
-    """Refuse data that nobody named and that a link brings from elsewhere: the link may have come with a stranger's notebook."""
-    if leads_out(path, folder):
-        message = f"`{path}` is a link to `{path.resolve()}`, and whatever the notebook's folder links to is not given away unasked"
+def _refuse_private(path: Path, folder: Path) -> None:
+    """Refuse private data that nobody named and that a link brings: the link may have come with a stranger's notebook."""
+    if leads_to_private(path, folder):
+        message = f"`{path}` is a link to `{path.resolve()}`, which is not given away unasked"
         hint = f"If it is meant as data: `--input {shlex.quote(str(path.resolve()))}`"
         raise InputError(error("link-outside", message, place=str(path), hint=hint))
 
@@ -256,7 +256,7 @@ def _read_folder(folder: Path, cache: Path) -> list[_Found]:
         name for name in sorted(os.listdir(folder)) if not any(fnmatch.fnmatch(name.lower(), p) for p in _DESCRIPTIONS)
     ]
     for name in names:
-        _refuse_leading_out(folder / name, folder.parent)
+        _refuse_private(folder / name, folder.parent)
     plain = [name for name in names if (folder / name).is_file() and not name.lower().endswith(".zip")]
     zips = [name for name in names if (folder / name).is_file() and name.lower().endswith(".zip")]
     if plain:
@@ -279,7 +279,7 @@ def _read_kind(folder: Path, kind: str) -> list[_Found]:
     for _ in range(depth):
         folders = [child for parent in folders for child in sorted(parent.iterdir()) if child.is_dir()]
         for child in folders:
-            _refuse_leading_out(child, folder.parent.parent)
+            _refuse_private(child, folder.parent.parent)
     return [
         _Found((("", child),), child.name, str(child), slug=f"{kind}/{child.relative_to(folder).as_posix()}")
         for child in folders

@@ -10,7 +10,7 @@ from typing import Any
 
 from kanoe.base.diagnostics import Diagnostic, Severity, error
 from kanoe.base.errors import InputError
-from kanoe.base.files import leads_out, replace_file
+from kanoe.base.files import leads_to_private, replace_file
 from kanoe.base.sizes import show_size
 from kanoe.base.stop import Stop
 from kanoe.engine.events import Event, Noted, StageChanged
@@ -440,8 +440,8 @@ def _module_path(folder: Path, name: str) -> Path:
     """
     package = folder / name
     path = package if package.is_dir() else folder / f"{name}.py"
-    if leads_out(path, folder):
-        message = f"the module `{path.name}` is a link to `{path.resolve()}`, outside the notebook's folder, and is not given away unasked"
+    if leads_to_private(path, folder):
+        message = f"the module `{path.name}` is a link to `{path.resolve()}`, which is not given away unasked"
         hint = "If you trust the notebook with it, put a copy in the link's place"
         raise InputError(error("link-outside", message, place=str(path), hint=hint))
     return path
