@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import os
@@ -10,7 +9,9 @@ import subprocess
 import tarfile
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any
 import pytest
 from registry import File, Registry, wheel
 
+from kanoe.base.errors import CancelledError, UnavailableError
+from kanoe.base.stop import Stop
 from kanoe.environments.build import Environment, environment_for
 from kanoe.environments.interpreters import Interpreter, own_interpreter
 from kanoe.environments.lock import Lock
@@ -41,8 +44,7 @@ IN_TREE = '[build-system]\nrequires = ["tool"]\nbuild-backend = "backend"\nbacke
 # A build chooses its walls itself; here they are told.
 ONLY = (
     "from kanoe.sandbox.builds import main;",
-    "from kanoe.sandbox import builds, confine;"
-    " builds.choose_tool = lambda: confine.choose_tool(\"@KIND@\"); main = builds.main;",
+    'from kanoe.sandbox import builds, confine; builds.choose_tool = lambda: confine.choose_tool("@KIND@"); main = builds.main;',
 )
 
 
@@ -59,9 +61,7 @@ def packed(files: dict[str, str]) -> bytes:
 class Host:
     """A host with things to take, and what a stranger knows of it."""
 
-    def __init__(
-        self, registry: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: SandboxKind
-    ) -> None:
+    def __init__(self, registry: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: SandboxKind) -> None:
         self.registry = registry
         self.folder = folder
         self.store = Store(folder / "store")
@@ -119,17 +119,16 @@ class Host:
         """What must stay as it is: the home, the other environment, uv's copies of its files and of what builds."""
         kept = [self.folder / "home", self.other.path]
         files = [path for folder in kept for path in sorted(folder.rglob("*"))]
-        files += [path for path in self.cache.rglob("*") if path.parent.name in {"frames"}]
+        files += [path for path in (self.cache / "archive-v0").rglob("frames/*")]
         return {str(path): (path.lstat().st_mode, path.read_bytes() if path.is_file() else None) for path in files}
 
     def strange_files(self) -> list[str]:
         found = [path for place in (self.folder, self.temporary) for path in place.rglob("*")]
-        links = [path for path in found if path.is_symlink() and os.readlink(path) == str(self.folder / "home")]
+        links = [path for path in found if path.is_symlink() and path.readlink() == self.folder / "home"]
         return [str(path) for path in found if path.name == "stranger-was-here"] + [str(path) for path in links]
 
     def changed_tools(self) -> list[Path]:
         found = [path for name in ("tool", "setuptools") for path in self.cache.rglob(f"{name}/__init__.py")]
-        assert found
         return [path for path in found if "changed" in path.read_text() or path.stat().st_mode & 0o002]
 
     def living(self) -> list[str]:
@@ -193,9 +192,7 @@ def broken_out(found: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("form", ["in-tree", "setup.py"])
 @pytest.mark.parametrize("origin", ["registry", "address"])
-def test_a_build_reaches_nothing_of_the_host(
-    host: Host, form: str, origin: str, address: str, tmp_path: Path
-) -> None:
+def test_a_build_reaches_nothing_of_the_host(host: Host, form: str, origin: str, address: str, tmp_path: Path) -> None:
     if origin == "registry":
         host.registry.add_file("stranger", File("stranger-1.0.tar.gz", host.stranger(form), "2020-01-01"))
         asked = Requirement("stranger")
@@ -208,3 +205,72 @@ def test_a_build_reaches_nothing_of_the_host(
     found = said(environment)
     assert len(found) > 10
     assert broken_out(found) == {}
+
+
+def taking(place: Path) -> bytes:
+    """A stranger whose build asks for a folder of this machine."""
+    project = IN_TREE.replace('"tool"', json.dumps(f"private @ file://{place}"))
+    return packed({"backend.py": STRANGER, "pyproject.toml": project})
+
+
+def test_a_build_is_not_given_what_lies_on_this_machine(host: Host) -> None:
+    private = host.folder / "private"
+    private.mkdir()
+    (private / "pyproject.toml").write_text(IN_TREE.replace('"tool"', "") + '[project]\nname="private"\nversion="1"\n')
+    (private / "backend.py").write_text(STRANGER.replace("@KNOWN@", "{}").replace("stranger", "private"))
+    host.registry.add_file("stranger", File("stranger-1.0.tar.gz", taking(private), "2020-01-01"))
+    with pytest.raises(UnavailableError) as caught:
+        host.build(host.lock(Requirement("stranger")))
+    assert caught.value.diagnostics[0].code == "build-failed"
+    assert f"file://{private}" in caught.value.diagnostics[0].message
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_what_runs_whenever_python_starts_does_not_run_outside(
+    host: Host, monkeypatch: pytest.MonkeyPatch, forgets: bool
+) -> None:
+    if forgets:  # then uv asks the interpreter anew each time
+        monkeypatch.setenv("UV_NO_CACHE", "1")
+    start = f"import os; open({str(host.folder / 'stranger-was-here')!r}, 'w').close()\n"
+    modules = {"ready.py": "", "ready.pth": start}
+    host.registry.add("ready", "1.0", modules=modules)
+    host.registry.add("later", "1.0", hashes=False)
+    lock = host.lock(Requirement("ready"), Requirement("later"))
+    lock = replace(
+        lock, distributions=tuple(replace(one, hashes=()) if one.name == "later" else one for one in lock.distributions)
+    )
+    host.build(lock)
+
+
+def test_an_honest_build_is_as_it_is_without_walls(host: Host) -> None:
+    host.registry.add_file("stranger", File("stranger-1.0.tar.gz", host.stranger("in-tree"), "2020-01-01"))
+    inside = host.build(host.lock(Requirement("frames"), Requirement("stranger")))
+    outside = environment_for(inside.lock, own_interpreter(), store=host.folder / "plain")
+
+    def content(environment: Environment) -> dict[str, Any]:
+        found = {path.relative_to(environment.path): path for path in environment.path.rglob("*")}
+        return {str(name): _content(path) for name, path in found.items() if path.suffix != ".lock"}
+
+    assert content(inside) == content(outside)
+    assert (inside.modules / "frames" / "__init__.py").stat().st_nlink > 1
+
+
+def _content(path: Path) -> Any:
+    return path.readlink() if path.is_symlink() else path.is_file() and path.read_bytes()
+
+
+def test_a_build_ends_with_kanoe(host: Host) -> None:
+    slow = packed({"backend.py": "import time\ntime.sleep(600)\n", "pyproject.toml": IN_TREE})
+    host.registry.add_file("stranger", File("stranger-1.0.tar.gz", slow, "2020-01-01"))
+    stop = Stop()
+    threading.Thread(target=lambda: (_wait_for(lambda: any(host.store.scratch.iterdir())), stop.request())).start()
+    with pytest.raises(CancelledError):
+        resolve(Needs((Requirement("stranger"),)), host.interpreter, kernel=(), cache=host.store.locks, stop=stop)
+    _wait_for(lambda: not any(host.store.scratch.iterdir()))
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()

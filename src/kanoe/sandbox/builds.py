@@ -10,6 +10,7 @@ it to make is taken over once everything inside has ended: folders and plain fil
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -24,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import kanoe
 from kanoe.base.files import remove_tree
 from kanoe.base.hashing import hash_text
 from kanoe.sandbox.confine import Tool, choose_tool, confine
@@ -43,7 +43,9 @@ _KEPT = re.compile(
 )
 # Where uv unpacks what it builds: `src` of a source distribution, a repository's checkout.
 _SOURCES = re.compile(r".*?/(?:sdists-v\d+/(?:[^/]+/)+?src|git-v\d+/checkouts/[^/]+/[^/]+)(?=/|$)")
-_LOOK_SECONDS = 0.5
+# What is seen inside as it is outside.
+_SYSTEM = tuple(map(Path, ("/usr", "/etc/ssl", "/etc/pki", "/etc/ca-certificates")))
+_LOOK_SECONDS = 0.1
 
 
 def walled_python(folder: Path, python: Path, prefix: Path, version: str, scratch: Path) -> Path:
@@ -61,7 +63,7 @@ def walled_python(folder: Path, python: Path, prefix: Path, version: str, scratc
     """
     # uv remembers what it learnt of a program that has not changed.
     state = python.stat()
-    words = [sys.executable, "-I", "-c", _PROGRAM, str(Path(kanoe.__file__).parents[1])]
+    words = [sys.executable, "-I", "-c", _PROGRAM, str(Path(__file__).parents[2])]
     identity = hash_text("builder/1", *words, str(python), version, str(state.st_mtime_ns), str(scratch))[:16]
     place = folder / identity
     program = place / "bin" / f"python{'.'.join(version.split('.')[:2])}"
@@ -102,6 +104,8 @@ def main(words: Sequence[str]) -> int:
     if tool.kind == "none":
         sys.stderr.write(f"nothing is built without a sandbox, and none works any more: {tool.why_not}\n")
         return 1
+    # What ends uv's group would leave our files behind; that uv has ended is seen without.
+    os.setsid()
     signal.signal(signal.SIGTERM, _end)
     folder = Path(tempfile.mkdtemp(prefix="build-", dir=_made(Path(scratch))))
     try:
@@ -159,6 +163,12 @@ class _Task:
         environment = self._environment()
         if environment is None:
             return self._start(tool, Path("/"), tuple(self._seen_by_a_question()), ())
+        taken = _local_requirement(environment)
+        if taken is not None:
+            sys.stderr.write(
+                f"error: its build asks for {taken}, a file or folder of this machine, which is not given away\n"
+            )
+            return 1
         sources = self._copied_sources()
         made = dict(self._to_be_made(environment))
         own = _made(self.folder / "environment")
@@ -229,12 +239,14 @@ class _Task:
                 yield environment.parent / name, self.folder / "made" / name
 
     def _start(self, tool: Tool, current: Path, mounts: tuple[Mount, ...], links: tuple[Link, ...]) -> int:
-        certificates = os.environ.get("SSL_CERT_FILE")
+        given = Path(os.environ.get("SSL_CERT_FILE") or os.devnull)
+        certificates = [given] if given.is_file() and not any(map(given.is_relative_to, _SYSTEM)) else []
+        hosts = [Mount(path, str(path)) for path in (Path("/etc/hosts"),) if path.is_file()]
         layout = Layout(
             folders=Folders(*(_made(self.folder / name) for name in ("working", "scratch", "runtime"))),
-            inputs=(*self.python.mounts(), *mounts, Mount(Path("/etc/hosts"), "/etc/hosts")),
+            inputs=(*self.python.mounts(), *mounts, *hosts),
             links=links,
-            tools=(*self.python.folders(), *([Path(certificates)] if certificates else [])),
+            tools=(*self.python.folders(), *certificates),
             variables={
                 **{name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)},
                 "HOME": "/root",
@@ -252,6 +264,16 @@ class _Task:
         finally:
             process.kill()
         return status if status >= 0 else 128 - status
+
+
+def _local_requirement(environment: Path) -> str | None:
+    """Return the address of a distribution that a build has from this machine's own files: it names what it likes, and uv takes it."""
+    for record in environment.glob("lib*/python*/site-packages/*.dist-info/direct_url.json"):
+        with contextlib.suppress(OSError, ValueError):
+            address = str(json.loads(record.read_bytes())["url"])
+            if address.lower().startswith("file:"):
+                return address
+    return None
 
 
 def _follow_parent(process: SandboxProcess) -> None:
