@@ -34,6 +34,20 @@ from kanoe.sandbox.process import SandboxProcess
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from kanoe.sandbox.builds import main; sys.exit(main(sys.argv[2:]))"
 )
+# An environment that uv has just made holds nobody's code: there walls would only cost time, in every build of an environment.
+_SCRIPT = """\
+#!/bin/sh
+is_new() {{
+    [ -z "$VIRTUAL_ENV" ] && [ -f "${{0%/*}}/../pyvenv.cfg" ] || return 1
+    for one in "${{0%/*}}"/../lib*/python*/site-packages/* "${{0%/*}}"/../lib*/python*/site-packages/.*; do
+        case "${{one##*/}}" in _virtualenv.* | . | .. | '*' | '.*') ;; *) return 1 ;; esac
+    done
+}}
+if is_new && command -v bash > /dev/null; then
+    exec bash -c 'exec -a "$0" "$@"' "$0" {python} "$@"
+fi
+exec {walls} "$0" "$@"
+"""
 # Of an installation, besides its program: where the library is, what extensions are compiled with.
 _PARTS = ("include", "lib", "lib64", "libexec", "share")
 # What tells compilers and build tools how to build; everything else of the user's is not told.
@@ -64,7 +78,7 @@ def walled_python(folder: Path, python: Path, prefix: Path, version: str, scratc
     # uv remembers what it learnt of a program that has not changed.
     state = python.stat()
     words = [sys.executable, "-I", "-c", _PROGRAM, str(Path(__file__).parents[2])]
-    identity = hash_text("builder/1", *words, str(python), version, str(state.st_mtime_ns), str(scratch))[:16]
+    identity = hash_text("builder/2", *words, str(python), version, str(state.st_mtime_ns), str(scratch))[:16]
     place = folder / identity
     program = place / "bin" / f"python{'.'.join(version.split('.')[:2])}"
     if program.exists():
@@ -73,7 +87,8 @@ def walled_python(folder: Path, python: Path, prefix: Path, version: str, scratc
     part = Path(tempfile.mkdtemp(prefix=f"{identity}.", suffix=".part", dir=_made(folder)))
     try:
         _made(part / "bin")
-        (part / "bin" / program.name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$0" "$@"\n')
+        script = _SCRIPT.format(python=shlex.quote(str(python.resolve())), walls=shlex.join(words))
+        (part / "bin" / program.name).write_text(script)
         (part / "bin" / program.name).chmod(0o755)
         part.chmod(0o755)
         for name in _PARTS:
