@@ -27,7 +27,7 @@ from types import FrameType
 
 from kanoe.base.files import remove_tree
 from kanoe.base.hashing import hash_text
-from kanoe.sandbox.confine import Tool, choose_tool, confine
+from kanoe.sandbox.confine import Confined, Tool, choose_tool, confine
 from kanoe.sandbox.layout import Folders, Layout, Link, Mount
 from kanoe.sandbox.process import SandboxProcess
 
@@ -46,7 +46,7 @@ is_new() {{
 if is_new && command -v bash > /dev/null; then
     exec bash -c 'exec -a "$0" "$@"' "$0" {python} "$@"
 fi
-exec {walls} "$0" "$@"
+exec {walls} "$PPID" "$0" "$@"
 """
 # Of an installation, besides its program: where the library is, what extensions are compiled with.
 _PARTS = ("include", "lib", "lib64", "libexec", "share")
@@ -78,7 +78,7 @@ def walled_python(folder: Path, python: Path, prefix: Path, version: str, scratc
     # uv remembers what it learnt of a program that has not changed.
     state = python.stat()
     words = [sys.executable, "-I", "-c", _PROGRAM, str(Path(__file__).parents[2])]
-    identity = hash_text("builder/2", *words, str(python), version, str(state.st_mtime_ns), str(scratch))[:16]
+    identity = hash_text("builder/3", *words, str(python), version, str(state.st_mtime_ns), str(scratch))[:16]
     place = folder / identity
     program = place / "bin" / f"python{'.'.join(version.split('.')[:2])}"
     if program.exists():
@@ -111,10 +111,10 @@ def main(words: Sequence[str]) -> int:
     """Start Python inside walls, as uv asked for it outside.
 
     Args:
-        words: the folder that stands for the installation, the interpreter, its prefix, the scratch folder, then what uv started:
-            the path by which it did, and the arguments.
+        words: the folder that stands for the installation, the interpreter, its prefix, the scratch folder, the number of uv's
+            process, then what uv started: the path by which it did, and the arguments.
     """
-    place, python, prefix, scratch, program, *arguments = words
+    place, python, prefix, scratch, parent, program, *arguments = words
     tool = choose_tool()
     if tool.kind == "none":
         sys.stderr.write(f"nothing is built without a sandbox, and none works any more: {tool.why_not}\n")
@@ -125,7 +125,7 @@ def main(words: Sequence[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="build-", dir=_made(Path(scratch))))
     try:
         task = _Task(_Python(Path(place), Path(python), Path(prefix)), Path.cwd() / program, tuple(arguments), folder)
-        return task.run(tool)
+        return task.run(tool, int(parent))
     finally:
         remove_tree(folder)
 
@@ -173,11 +173,11 @@ class _Task:
     arguments: tuple[str, ...]
     folder: Path
 
-    def run(self, tool: Tool) -> int:
-        """Run it inside walls to its end; returns the exit status."""
+    def run(self, tool: Tool, parent: int) -> int:
+        """Run it inside walls to its end, or that of the process `parent`; returns the exit status."""
         environment = self._environment()
         if environment is None:
-            return self._start(tool, Path("/"), tuple(self._seen_by_a_question()), ())
+            return self._start(self._confine(tool, Path("/"), tuple(self._seen_by_a_question()), ()), parent)
         taken = _local_requirement(environment)
         if taken is not None:
             sys.stderr.write(
@@ -201,7 +201,7 @@ class _Task:
         ]
         mounts += [Mount(copy, str(source), writable=True) for source, copy in sources.items()]
         links = tuple(Link(str(path), str(path.readlink())) for path in environment.iterdir() if path.is_symlink())
-        status = self._start(tool, Path.cwd(), tuple(mounts), links)
+        status = self._start(self._confine(tool, Path.cwd(), tuple(mounts), links), parent)
         for target, private in made.items():
             _take_over(private, target)
         return status
@@ -253,7 +253,7 @@ class _Task:
             ):
                 yield environment.parent / name, self.folder / "made" / name
 
-    def _start(self, tool: Tool, current: Path, mounts: tuple[Mount, ...], links: tuple[Link, ...]) -> int:
+    def _confine(self, tool: Tool, current: Path, mounts: tuple[Mount, ...], links: tuple[Link, ...]) -> Confined:
         given = Path(os.environ.get("SSL_CERT_FILE") or os.devnull)
         certificates = [given] if given.is_file() and not any(map(given.is_relative_to, _SYSTEM)) else []
         hosts = [Mount(path, str(path)) for path in (Path("/etc/hosts"),) if path.is_file()]
@@ -272,9 +272,13 @@ class _Task:
         )
         # A shell goes there: the layout's own folder is that of notebooks.
         enter = ("/bin/sh", "-c", 'cd "$0" && exec "$@"', str(current))
-        process = SandboxProcess(confine(tool, layout, (*enter, str(self.program), *self.arguments)), None)
+        return confine(tool, layout, (*enter, str(self.program), *self.arguments))
+
+    @staticmethod
+    def _start(confined: Confined, parent: int) -> int:
+        process = SandboxProcess(confined, None)
         try:
-            _follow_parent(process)
+            _follow(parent, process)
             status = process.wait()
         finally:
             process.kill()
@@ -291,9 +295,8 @@ def _local_requirement(environment: Path) -> str | None:
     return None
 
 
-def _follow_parent(process: SandboxProcess) -> None:
-    """Let a program end when uv has ended, however that did."""
-    parent = os.getppid()
+def _follow(parent: int, process: SandboxProcess) -> None:
+    """Let a program end when the process has ended whose child this is, however that did."""
 
     def look() -> None:
         while os.getppid() == parent:
