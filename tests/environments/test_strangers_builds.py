@@ -151,7 +151,7 @@ class Host:
         assert list(self.store.scratch.iterdir()) == []
 
 
-@pytest.fixture(params=["bubblewrap", "namespaces"])
+@pytest.fixture(params=["bubblewrap", pytest.param("namespaces", marks=pytest.mark.slow)])
 def host(
     request: pytest.FixtureRequest, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Host]:
