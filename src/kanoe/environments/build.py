@@ -224,15 +224,8 @@ class _Build:
                     str(self._path),
                 ]
             )
-            hashed = [one for one in self._lock.distributions if one.hashes]
-            bare = [one for one in self._lock.distributions if not one.hashes]
-            builds = {one.name: _build_of(one, self._folder) for one in hashed}
-            self._install([one for one in hashed if builds[one.name] is None], ["--require-hashes"], meter)
-            for build in sorted({build for build in builds.values() if build is not None}):
-                options = ["--default-index", torch_index(self._folder, build) or "", "--index-strategy", _ANY_INDEX]
-                labelled = [one for one in hashed if builds[one.name] == build]
-                self._install(labelled, ["--require-hashes", *options], meter, _TORCH_HINT)
-            self._install(bare, [], meter)
+            with _building(self._path, self._environment.interpreter):
+                self._install_all(meter)
             meter.finish()
             self._prove()
             replace_file(self._path / _MARKER, json.dumps(_marker(self._environment)).encode())
@@ -240,6 +233,17 @@ class _Build:
         except BaseException:
             remove_tree(self._path)
             raise
+
+    def _install_all(self, meter: _Meter) -> None:
+        hashed = [one for one in self._lock.distributions if one.hashes]
+        bare = [one for one in self._lock.distributions if not one.hashes]
+        builds = {one.name: _build_of(one, self._folder) for one in hashed}
+        self._install([one for one in hashed if builds[one.name] is None], ["--require-hashes"], meter)
+        for build in sorted({build for build in builds.values() if build is not None}):
+            options = ["--default-index", torch_index(self._folder, build) or "", "--index-strategy", _ANY_INDEX]
+            labelled = [one for one in hashed if builds[one.name] == build]
+            self._install(labelled, ["--require-hashes", *options], meter, _TORCH_HINT)
+        self._install(bare, [], meter)
 
     def _install(
         self, distributions: list[Distribution], options: list[str], meter: _Meter, hint: str | None = None
@@ -287,6 +291,27 @@ class _Build:
                 unproven.append(_unproven(requirement, missing))
         if unproven:
             raise InputError(*unproven)
+
+
+@contextlib.contextmanager
+def _building(environment: Path, interpreter: Interpreter) -> Iterator[None]:
+    """Let an environment stand on the interpreter that builds while the body installs."""
+    link, settings = environment / "bin" / "python", environment / "pyvenv.cfg"
+    target, text = link.readlink(), settings.read_text(encoding="utf-8")
+    builder = interpreter.builder
+    if builder == interpreter.path:
+        yield
+        return
+    _point(link, builder)
+    settings.write_text(re.sub(r"(?m)^home = .*$", lambda _: f"home = {builder.parent}", text), encoding="utf-8")
+    yield
+    _point(link, target)
+    settings.write_text(text, encoding="utf-8")
+
+
+def _point(link: Path, target: Path) -> None:
+    link.unlink()
+    link.symlink_to(target)
 
 
 def _build_of(distribution: Distribution, folder: Path | None) -> str | None:

@@ -12,8 +12,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kanoe.base.diagnostics import Diagnostic, error, info
@@ -55,11 +55,19 @@ class Interpreter:
         path: the program as it was found, absolute.
         version: the full version, `3.11.7`.
         prefix: the folder of the installation, with its standard library.
+        walled: returns a program to be started in its place where code of strangers runs: when distributions are built.
+            `None`: it is started itself.
     """
 
     path: Path
     version: str
     prefix: Path
+    walled: Callable[[], Path] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def builder(self) -> Path:
+        """What uv is given to build distributions with."""
+        return self.path if self.walled is None else self.walled()
 
     @property
     def minor(self) -> tuple[int, int]:

@@ -154,7 +154,7 @@ class Question:
 
     def _build(self, versions: Sequence[Version]) -> Completed:
         """Build and install into a folder that is gone afterwards, exactly as an environment would have it."""
-        command = ["pip", "install", "-r", "-", "--python", str(self.interpreter.path), "--no-deps"]
+        command = ["pip", "install", "-r", "-", "--python", str(self.interpreter.builder), "--no-deps"]
         text = "".join(f"{one.line}\n" for one in versions)
         own = build_settings(self.needs.as_of, self.interpreter.minor)
         with tempfile.TemporaryDirectory(prefix=f"kanoe-{owner()}-built-", ignore_cleanup_errors=True) as folder:
@@ -232,7 +232,8 @@ class Question:
         return command + [part for name in self._strangers for part in ("--only-binary", name)]
 
     def _compile(self) -> list[str]:
-        return ["pip", "compile", "-", "--python", str(self.interpreter.path), "--no-header", "--no-python-downloads"]
+        python = str(self.interpreter.builder)
+        return ["pip", "compile", "-", "--python", python, "--no-header", "--no-python-downloads"]
 
     def _clock(self) -> list[str]:
         """Return the options that hold back newer releases, but not of what runs the cells: an old kernel would not."""

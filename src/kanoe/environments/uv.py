@@ -35,6 +35,8 @@ _DROPPED = frozenset(
         "UV_ISOLATED",
         "UV_LOCKED",
         "UV_MANAGED_PYTHON",
+        "UV_NO_BUILD_ISOLATION",
+        "UV_NO_BUILD_ISOLATION_PACKAGE",
         "UV_NO_BINARY",
         "UV_NO_MANAGED_PYTHON",
         "UV_NO_VERIFY_HASHES",
@@ -57,6 +59,8 @@ _DROPPED = frozenset(
         "PYTHONSTARTUP",
     }
 )
+# A distribution that is built says there what its needs are taken from: any folder of this machine.
+_FIXED = {"UV_NO_SOURCES": "1"}
 _INDEX_VARIABLES = (
     "UV_DEFAULT_INDEX",
     "UV_INDEX_URL",
@@ -152,4 +156,5 @@ def index_settings() -> tuple[str, ...]:
 
 def _settings() -> dict[str, str]:
     """Return the variables for `uv`: the user's; where nothing tells uv of a registry, pip's settings do."""
-    return {name: value for name, value in os.environ.items() if name not in _DROPPED} | registry_variables()
+    own = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+    return {**own, **registry_variables(), **_FIXED}

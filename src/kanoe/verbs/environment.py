@@ -33,6 +33,7 @@ from kanoe.ir.code import parse_cell
 from kanoe.ir.source import Source
 from kanoe.store.home import Store, open_store
 from kanoe.verbs.beside import bring_beside
+from kanoe.verbs.builders import walled
 from kanoe.verbs.queue import at_work
 
 Watch = Callable[[Event], None]
@@ -216,6 +217,7 @@ def lock_needs(source: Source, needs: Needs, store: Store, tell: Watch, stop: St
     asked = needs
     needs = choose_builds(needs, gpu=needs.gpu)
     interpreter, remark = _choose_python(needs, _memory(store), stop)
+    interpreter = walled(interpreter, store)
     told = len(asked.diagnostics)
     if needs.as_of_inferred and needs.as_of is not None:
         needs = replace(needs, as_of=clamp_day(needs.as_of, interpreter.minor))
@@ -249,7 +251,7 @@ def _lock_of_file(
 ) -> Locked:
     """Return a lock that stands in a file, if it fits."""
     wanted, why = (options.python, "--python") if options.python else (lock.python, file.name)
-    interpreter = choose_interpreter(wanted, why, memory=_memory(store), stop=stop)
+    interpreter = walled(choose_interpreter(wanted, why, memory=_memory(store), stop=stop), store)
     # One that is named is used as it is, whatever its builds.
     fitting = replace(needs, gpu=options.gpu and options.lock is None)
     wrong = check(lock, fitting, interpreter, place=file.name, source=source.path.name, options=_options_text(options))
