@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -21,6 +21,30 @@ from kanoe import __version__
 from kanoe.base.diagnostics import Diagnostic, error
 from kanoe.base.errors import ExitCode, InputError, KanoeError
 from kanoe.base.stop import Stop
+from kanoe.cli.options import (
+    AsOf,
+    Builds,
+    Cpus,
+    Env,
+    EnvFile,
+    Gpu,
+    Input,
+    Internet,
+    Json,
+    Lock,
+    Memory,
+    Python,
+    Quietly,
+    RunArgument,
+    Secret,
+    SourceArgument,
+    With,
+    read_bytes,
+    read_parameters,
+    read_seconds,
+    read_secrets,
+    read_variables,
+)
 
 if TYPE_CHECKING:
     from kanoe.cli.display import Display
@@ -53,55 +77,6 @@ _WrongUsage: type[Any] = typer.BadParameter.__mro__[1]
 def verb(name: str) -> ModuleType:
     """Return a verb's module, imported now: the start of `kanoe` does not pay for all of them."""
     return importlib.import_module(f"kanoe.verbs.{name}")
-
-
-# Options that several verbs share.
-SourceArgument = Annotated[
-    str,
-    typer.Argument(
-        help="A notebook (.ipynb), a script (.py), or a folder with `kernel-metadata.json`.", metavar="SOURCE"
-    ),
-]
-RunArgument = Annotated[str, typer.Argument(help="A run's name, its beginning, or `last`.", metavar="[RUN]")]
-AsOf = Annotated[
-    str | None, typer.Option("--as-of", metavar="DATE", help="Only releases before this day count: `2022-06-01`.")
-]
-Python = Annotated[str | None, typer.Option("--python", metavar="X.Y", help="The Python version, or a path.")]
-With = Annotated[
-    list[str] | None, typer.Option("--with", metavar="PACKAGE", help="Add a distribution: `--with 'lightgbm<4'`.")
-]
-Lock = Annotated[Path | None, typer.Option("--lock", metavar="FILE", help="Use exactly this lock.")]
-Input = Annotated[
-    list[str] | None,
-    typer.Option("--input", metavar="PATH[:SLUG]", help="Attach data: a folder, a zip file or a data file."),
-]
-Internet = Annotated[
-    bool | None,
-    typer.Option("--internet/--no-internet", help="Give the notebook a network (off by default, as on Kaggle)."),
-]
-Memory = Annotated[
-    str | None,
-    typer.Option(
-        "--memory", metavar="SIZE", help="The most memory for all its processes: `16g` (else 90 % of this machine's)."
-    ),
-]
-Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", min=1, help="How many CPUs it may use (else all).")]
-Secret = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--secret",
-        metavar="NAME[=VALUE|@FILE]",
-        help="Give it one of Kaggle's secrets; the name alone looks it up or asks.",
-    ),
-]
-Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="Set an environment variable.")]
-EnvFile = Annotated[
-    list[Path] | None, typer.Option("--env-file", metavar="FILE", help="Set the environment variables of a file.")
-]
-Gpu = Annotated[bool, typer.Option("--gpu", help="Let it use this machine's GPU.")]
-Builds = Annotated[bool, typer.Option("--gpu", help="Take the builds that use a GPU.")]
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
-Quietly = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 
 
 def _show_version(value: bool) -> None:
@@ -199,7 +174,7 @@ def run_command(
     with _reporting(json_):
         module = verb("run")
         options = module.RunOptions(
-            parameters=_parameters(parameter or ()),
+            parameters=read_parameters(parameter or ()),
             texts=True,
             inputs=tuple(input or ()),
             output=output,
@@ -208,18 +183,18 @@ def run_command(
             with_packages=tuple(with_ or ()),
             lock=lock,
             internet=internet,
-            timeout=_seconds("--timeout", timeout),
-            cell_timeout=_seconds("--cell-timeout", cell_timeout),
+            timeout=read_seconds("--timeout", timeout),
+            cell_timeout=read_seconds("--cell-timeout", cell_timeout),
             keep_going=keep_going,
             html=html,
             reproduce=reproduce,
             revive=revive,
-            memory=_bytes("--memory", memory),
+            memory=read_bytes("--memory", memory),
             cpus=cpus,
-            disk=_bytes("--disk", disk),
+            disk=read_bytes("--disk", disk),
             kaggle_limits=kaggle_limits,
-            secrets=_secrets(secret or ()),
-            variables=_variables(env or (), env_file or ()),
+            secrets=read_secrets(secret or ()),
+            variables=read_variables(env or (), env_file or ()),
             gpu=gpu,
             jobs=jobs,
         )
@@ -339,10 +314,10 @@ def python_command(
             with_packages=tuple(with_ or ()),
             lock=lock,
             internet=internet,
-            memory=_bytes("--memory", memory),
+            memory=read_bytes("--memory", memory),
             cpus=cpus,
-            secrets=_secrets(secret or ()),
-            variables=_variables(env or (), env_file or ()),
+            secrets=read_secrets(secret or ()),
+            variables=read_variables(env or (), env_file or ()),
             gpu=gpu,
         )
         with _watching() as (display, stop):
@@ -491,7 +466,7 @@ def store_clean_command(
     """
     with _reporting(json_):
         cleaned = verb("store").clean_store(
-            older_than=_seconds("--older-than", older_than), keep_runs=keep_runs, dry_run=dry_run
+            older_than=read_seconds("--older-than", older_than), keep_runs=keep_runs, dry_run=dry_run
         )
         if json_:
             _print_json(cleaned.as_dict())
@@ -540,65 +515,11 @@ def _prepare_streams() -> None:
         sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
 
 
-def _parameters(texts: tuple[str, ...] | list[str]) -> dict[str, object]:
-    given: dict[str, object] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise InputError(error("parameter-value", f"`{text}` is not NAME=VALUE", place="-p", hint="Write `-p n=3`"))
-        given[name.strip()] = value
-    return given
-
-
-def _bytes(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    size: int = importlib.import_module("kanoe.base.sizes").parse_size(text, option)
-    return size
-
-
-def _secrets(texts: Sequence[str]) -> Mapping[str, str] | Sequence[str]:
-    """Return the secrets of `--secret`; a person at a terminal is asked for what is found nowhere."""
-    if not texts:
-        return ()
-    at_terminal = sys.stdin is not None and sys.stdin.isatty()
-    ask = importlib.import_module("getpass").getpass if at_terminal else None
-    store = importlib.import_module("kanoe.store.home").open_store()
-    found: Mapping[str, str] = verb("secrets").resolve_secrets(texts, store, ask=ask, own_process=True)
-    return found
-
-
 def _hide_values() -> None:
     """Hide what `--secret` and `--env` are given from `ps`, before anything else is done."""
     options = ("--secret", "--env")
     if any(argument.partition("=")[0] in options for argument in sys.argv):
         importlib.import_module("kanoe.base.command_line").hide_values(options)
-
-
-def _variables(texts: Sequence[str], files: Sequence[Path]) -> dict[str, str]:
-    """Return the variables of `--env-file`, then of `--env`, which wins."""
-    if not texts and not files:
-        return {}
-    found: dict[str, str] = verb("variables").read_variables(texts, files)
-    return found
-
-
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _seconds(option: str, text: str | None) -> float | None:
-    """Return `90`, `90s`, `30m`, `1.5h` as seconds."""
-    if text is None:
-        return None
-    number = text.strip().rstrip("abcdefghijklmnopqrstuvwxyz")
-    unit = text.strip()[len(number) :]
-    try:
-        seconds = float(number) * _UNITS[unit]
-    except (ValueError, KeyError):
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise InputError(error("option-value", f"`{text}` is no time", place=option, hint="Write `90`, `30m` or `12h`"))
-    return seconds
 
 
 @contextlib.contextmanager
