@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -15,9 +16,17 @@ import pytest
 
 from kanoe.base.processes import process_alive
 from kanoe.sandbox import confine as confine_module
-from kanoe.sandbox.confine import SandboxKind, Tool, choose_tool, confine, plain_input, remove_plain_input
+from kanoe.sandbox.confine import (
+    SandboxKind,
+    Tool,
+    choose_tool,
+    confine,
+    plain_input,
+    remove_plain_input,
+    seen_runtime,
+)
 from kanoe.sandbox.layout import Link, Mount
-from kanoe.sandbox.process import SandboxProcess
+from kanoe.sandbox.process import Lifeline, SandboxProcess
 from worlds import session_plan
 
 TOOL = choose_tool()
@@ -218,7 +227,6 @@ def test_kill_leaves_nothing_behind(tmp_path: Path, tool: Tool) -> None:
         tmp_path, tool, f"import subprocess\np = subprocess.Popen(['sleep', '{mark}'])\nprint('up')\np.wait()"
     )
     wait_for(tmp_path, "up")
-    assert process.usage().memory > 1_000_000
     process.kill()
     process.end(0)
     time.sleep(0.1)
@@ -346,7 +354,7 @@ from pathlib import Path
 sys.path[:0] = {[str(Path(__file__).parent.parent)]!r}
 from worlds import session_plan
 from kanoe.sandbox.confine import choose_tool, confine
-from kanoe.sandbox.process import SandboxProcess
+from kanoe.sandbox.process import Lifeline, SandboxProcess
 plan = session_plan(Path({str(tmp_path)!r}), choose_tool({tool.kind!r}))
 process = SandboxProcess(confine(plan.tool, plan.layout, ['sleep', '{mark}']), open('/dev/null', 'wb'))
 print('up', flush=True)
@@ -359,3 +367,24 @@ time.sleep(60)
         kanoe.kill()
     time.sleep(0.3)
     assert f"sleep {mark}" not in subprocess.run(["ps", "-ef"], capture_output=True, text=True, check=True).stdout
+
+
+@TOOLS
+def test_a_worker_whose_kanoe_died_before_the_walls_were_bound_to_it_ends(tmp_path: Path, tool: Tool) -> None:
+    plan = session_plan(tmp_path, tool)
+    seen_at = seen_runtime(tool, plan.layout)
+    lifeline = Lifeline()
+    configuration = {
+        "imports": ["import sys", "import time; time.sleep(600)"],
+        "answers": f"{seen_at}/answers",
+        "log": f"{seen_at}/log",
+        "lifeline": lifeline.end.fileno(),
+    }
+    runtime = plan.layout.folders.runtime
+    (runtime / "worker.json").write_text(json.dumps(configuration))
+    command = [str(plan.python), str(plan.worker), f"{seen_at}/worker.json"]
+    process = SandboxProcess(confine(tool, plan.layout, command), None, lifeline=lifeline)
+    while not (runtime / "answers").exists():
+        assert process.poll() is None
+    del lifeline, process._lifeline
+    assert process.wait() == -signal.SIGKILL

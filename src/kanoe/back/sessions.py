@@ -27,7 +27,7 @@ from kanoe.engine.events import LimitNear, SessionStarted, TaskEnded, TaskEvent,
 from kanoe.engine.runner import Task
 from kanoe.sandbox.confine import Tool, confine, seen_runtime
 from kanoe.sandbox.layout import Layout
-from kanoe.sandbox.process import SandboxProcess
+from kanoe.sandbox.process import Lifeline, SandboxProcess
 from kanoe.sandbox.watch import Mark, Peaks, Watcher, start_watched
 
 _TICK_SECONDS = 0.25
@@ -203,16 +203,18 @@ class SessionRunner:
         runtime = plan.layout.folders.runtime
         seen_at = seen_runtime(plan.tool, plan.layout)
         self._connection = Connection(runtime, seen_at)
+        lifeline = Lifeline()
         configuration = {
             "words": f"{seen_at}/words-",
             "connection": f"{seen_at}/connection.json",
             "log": f"{seen_at}/kernel.log",
             "script": plan.script,
+            "lifeline": lifeline.end.fileno(),
         }
         (runtime / "worker.json").write_text(json.dumps(configuration))
         confined = confine(plan.tool, plan.layout, [str(plan.python), str(plan.worker), f"{seen_at}/worker.json"])
         with self._log.open("ab") as log:
-            self._process, self._watcher = start_watched(confined, plan.layout, log)
+            self._process, self._watcher = start_watched(confined, plan.layout, log, lifeline=lifeline)
         return self._greet(self._connection, self._process)
 
     def _greet(self, connection: Connection, process: SandboxProcess) -> dict[str, Any]:

@@ -9,26 +9,29 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from kanoe.sandbox.confine import Confined
 from kanoe.sandbox.seccomp import deny_list
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_TICKS = os.sysconf("SC_CLK_TCK")
 _FAREWELL_SECONDS = 2.0
 # Where the dynamic loader finds the libraries of what builds the walls; the program inside gets its own variables.
 _LOADER_VARIABLES = ("PATH", "LD_LIBRARY_PATH")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a program uses: resident bytes (pages shared by several processes counted for each), and CPU seconds since its start."""
+class Lifeline:
+    """A pipe on which nothing is ever said: its reader hears its end when Kanoe is gone, however Kanoe ended.
 
-    memory: int
-    cpu: float
+    bubblewrap starts its program also when Kanoe was killed just before the walls were bound to its life. The worker ends itself.
+    """
+
+    def __init__(self) -> None:
+        read_end, self._ours = os.pipe()
+        self.end = os.fdopen(read_end, "rb", 0)
+
+    def __del__(self) -> None:
+        os.close(self._ours)
 
 
 class SandboxProcess:
@@ -40,6 +43,7 @@ class SandboxProcess:
         prepare: called with the host's number of a process inside whose limits, CPUs and control group the program will inherit,
             before the program starts. A process that is gone meanwhile is no error; anything else ends it.
         stdin: where it reads: an open file or descriptor; `None`: that of this process; `subprocess.DEVNULL`: nothing.
+        lifeline: what the program is given of a `Lifeline`.
 
     Raises:
         OSError: the program could not be started.
@@ -52,7 +56,9 @@ class SandboxProcess:
         prepare: Callable[[int], None] | None = None,
         *,
         stdin: IO[bytes] | int | None = subprocess.DEVNULL,
+        lifeline: Lifeline | None = None,
     ) -> None:
+        self._lifeline = lifeline
         self._kind = confined.kind
         self._first: int | None = None
         with contextlib.ExitStack() as ours:
@@ -76,6 +82,8 @@ class SandboxProcess:
             passed = [told.fileno(), waits.fileno(), inform.fileno()]
             options = [*confined.options, "--info-fd", str(passed[2]), "--block-fd", str(passed[1])]
             filter_program = deny_list() if confined.kind != "none" else None
+            if self._lifeline is not None:
+                passed.append(theirs.enter_context(self._lifeline.end).fileno())
             if filter_program is not None:
                 filtered, filters = _pipe(theirs, ours)
                 _write_all(filters, filter_program)
@@ -153,17 +161,6 @@ class SandboxProcess:
         for pid in found:
             found += _children(pid)
         return found
-
-    def usage(self) -> Usage:
-        """Return what the program and everything it started use now; a process that is gone meanwhile counts for nothing."""
-        memory, ticks = 0, 0
-        for pid in self.pids():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                # After the name in parentheses: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, from field 3 on.
-                numbers = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-                memory += int(numbers[21]) * _PAGE
-                ticks += sum(map(int, numbers[11:15]))
-        return Usage(memory, ticks / _TICKS)
 
     def _program(self) -> int | None:
         """Return the host's number of the program itself: below the first process inside, which only reaps."""

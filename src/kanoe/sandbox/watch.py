@@ -21,7 +21,7 @@ from kanoe.sandbox.control_groups import ControlGroup, make_group
 from kanoe.sandbox.folder_size import FolderSize, free_bytes
 from kanoe.sandbox.layout import Folders, Layout
 from kanoe.sandbox.limits import ResourceLimits, machine_memory
-from kanoe.sandbox.process import SandboxProcess
+from kanoe.sandbox.process import Lifeline, SandboxProcess
 from kanoe.sandbox.process_numbers import (
     Held,
     Numbers,
@@ -290,14 +290,19 @@ class Watcher:
 
 
 def start_watched(
-    confined: Confined, layout: Layout, output: IO[bytes] | None, *, stdin: IO[bytes] | int | None = subprocess.DEVNULL
+    confined: Confined,
+    layout: Layout,
+    output: IO[bytes] | None,
+    *,
+    stdin: IO[bytes] | int | None = subprocess.DEVNULL,
+    lifeline: Lifeline | None = None,
 ) -> tuple[SandboxProcess, Watcher]:
     """Start a confined program under the limits of its layout; the watcher is to be closed when the program has ended.
 
     Args:
         confined: from `confine`.
         layout: what it was made from.
-        output: where its stdout and stderr go, as for `SandboxProcess`; `stdin` likewise.
+        output: where its stdout and stderr go, as for `SandboxProcess`; `stdin` and `lifeline` likewise.
 
     Raises:
         OSError: the program could not be started.
@@ -311,7 +316,7 @@ def start_watched(
         limits.apply(pid)
 
     try:
-        process = SandboxProcess(confined, output, prepare=prepare, stdin=stdin)
+        process = SandboxProcess(confined, output, prepare=prepare, stdin=stdin, lifeline=lifeline)
     except BaseException:
         if group is not None:
             group.remove()

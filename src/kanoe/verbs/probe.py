@@ -24,7 +24,7 @@ from kanoe.environments.tables import read_names
 from kanoe.ir.code import parse_cell
 from kanoe.ir.source import Source
 from kanoe.sandbox.confine import confine, seen_runtime
-from kanoe.sandbox.process import SandboxProcess
+from kanoe.sandbox.process import Lifeline, SandboxProcess
 from kanoe.store.home import Store
 from kanoe.verbs.environment import Ready, Watch
 from kanoe.verbs.sandbox import Data, laid_out
@@ -115,16 +115,18 @@ def _try(
     ):
         runtime = place.layout.folders.runtime
         seen_at = seen_runtime(place.tool, place.layout)
+        lifeline = Lifeline()
         configuration = {
             "imports": list(statements),
             "answers": f"{seen_at}/answers",
             "log": f"{seen_at}/kernel.log",
+            "lifeline": lifeline.end.fileno(),
         }
         (runtime / "worker.json").write_text(json.dumps(configuration))
         command = [str(ready.environment.python), str(worker), f"{seen_at}/worker.json"]
         confined = confine(place.tool, place.layout, command)
         with (runtime / "kernel.log").open("ab") as log:
-            process = SandboxProcess(confined, log)
+            process = SandboxProcess(confined, log, lifeline=lifeline)
             try:
                 _wait(process, stop)
             finally:
