@@ -1,0 +1,1 @@
+"""Watches what a cell reads and writes."""
