@@ -10,12 +10,13 @@ import signal
 import struct
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kanoe.back.limit_texts import describe_limit
+from kanoe.back.tracking import FINISH, PREPARE, REPLIES, RESTORE, Answer, MalformedError, TrackedSession, Tracking
 from kanoe.back.widgets import OutputWidgets
 from kanoe.back.wire import Connection, Message
 from kanoe.base.diagnostics import error
@@ -23,7 +24,7 @@ from kanoe.base.errors import UnavailableError
 from kanoe.base.files import read_untrusted
 from kanoe.base.processes import check_stop
 from kanoe.base.stop import Stop
-from kanoe.engine.events import LimitNear, SessionStarted, TaskEnded, TaskEvent, TaskMessage, TaskState
+from kanoe.engine.events import LimitNear, SessionStarted, TaskEnded, TaskEvent, TaskHeld, TaskMessage, TaskState
 from kanoe.engine.runner import Task
 from kanoe.sandbox.confine import Tool, confine, seen_runtime
 from kanoe.sandbox.layout import Layout
@@ -65,6 +66,7 @@ class SessionPlan:
         python: the environment's interpreter.
         worker: the zip that starts the kernel; it must lie below one of the layout's tools.
         script: for a plain script: the path it should believe to be at.
+        tracking: how it is watched what tasks with a state read and write; `None`: not at all.
     """
 
     tool: Tool
@@ -72,15 +74,22 @@ class SessionPlan:
     python: Path
     worker: Path
     script: str | None = None
+    tracking: Tracking | None = None
 
 
 @dataclass(slots=True)
 class _Running:
-    """The task that runs now."""
+    """The task that runs now.
+
+    `request` is the one that is under way; `phase` says which: `prepare` (what the cell needs is brought), `execute`, `finish` (what
+    it did is told).
+    """
 
     task: Task
     request: str
-    started: float
+    phase: Literal["prepare", "execute", "finish"] = "execute"
+    started: float = field(default_factory=time.monotonic)
+    ended: TaskEnded | None = None
     reply: dict[str, Any] | None = None
     idle: bool = False
     begun: bool = False
@@ -120,6 +129,8 @@ class SessionRunner:
         self._stopped = False
         self._received = Counter[str]()
         self._output = 0
+        self._tracked: TrackedSession | None = None
+        self._session: str | None = None
 
     def start(self, task: Task) -> None:
         """Begin a task; the first one waits until the kernel is there.
@@ -128,25 +139,94 @@ class SessionRunner:
             UnavailableError: the kernel did not start.
             CancelledError: a stop was requested before it had.
         """
+        if self._process is not None and task.session != self._session:
+            self._leave()
+        self._session = task.session
         if self._process is None:
             started = time.monotonic()
             language = self._start_kernel()
             seconds = time.monotonic() - started
             self._pending.append(SessionStarted(task=task.id, language=language, seconds=seconds))
+        if self._tracked is not None and task.state is not None:
+            request = self._request(PREPARE, self._tracked.prepare(task))
+            self._running = _Running(task, request, "prepare")
+        else:
+            self._running = _Running(task, "")
+            self._execute(self._running)
+
+    def _request(self, kind: str, content: Mapping[str, Any]) -> str:
         assert self._connection is not None
+        return self._connection.request(kind, content)
+
+    def _execute(self, running: _Running) -> None:
+        """Let the cell begin."""
         content = {
-            "code": task.code,
+            "code": running.task.code,
             "silent": False,
             "store_history": True,
             "user_expressions": {},
             "allow_stdin": False,
             "stop_on_error": False,
         }
-        request = self._connection.request("execute_request", content)
-        self._tasks[request] = task.id
+        running.phase, running.request = "execute", self._request("execute_request", content)
+        self._tasks[running.request] = running.task.id
         if self._watcher is not None:
             self._watcher.begin()
-        self._running = _Running(task, request, time.monotonic())
+        running.started = time.monotonic()
+        running.reply, running.idle, running.half_done = None, False, None
+
+    def _step(self, running: _Running) -> list[TaskEvent]:
+        """Go on with a task whose request has been answered."""
+        if running.phase == "prepare":
+            return self._take_prepared(running)
+        if running.phase == "execute":
+            running.ended = self._ended(running)
+            if self._tracked is None or running.task.state is None:
+                self._running = None
+                return [running.ended]
+            running.phase = "finish"
+            self._ask(running, FINISH, {"budget": running.task.budget + (running.ended.cpu or running.ended.seconds)})
+            return []
+        self._running = None
+        return [self._with_trace(running)]
+
+    def _ask(self, running: _Running, kind: str, content: Mapping[str, Any]) -> None:
+        running.request = self._request(kind, content)
+        running.reply, running.idle, running.half_done = None, False, None
+
+    def _take_prepared(self, running: _Running) -> list[TaskEvent]:
+        assert self._tracked is not None
+        try:
+            answer = self._tracked.take_reply(running.reply or {})
+        except MalformedError as problem:
+            answer = Answer("lost", why=str(problem))
+        if answer.kind == "run":
+            self._execute(running)
+        elif answer.kind == "request":
+            self._ask(running, RESTORE, answer.content)
+        else:
+            self._running = None
+            return [TaskHeld(task=running.task.id, needs=answer.needs, reason=answer.why)]
+        return []
+
+    def _with_trace(self, running: _Running) -> TaskEnded:
+        """Return a cell's end with what it read and wrote; without, where that cannot be known."""
+        assert self._tracked is not None
+        assert running.ended is not None
+        ended = running.ended
+        try:
+            trace = self._tracked.take_trace(running.reply or {})
+        except (MalformedError, OSError) as problem:
+            return replace(ended, details={**ended.details, "unwatched": str(problem)[:2000]})
+        return replace(
+            ended, trace=replace(trace, seconds=ended.seconds, cpu=ended.cpu, memory=ended.memory, error=ended.reason)
+        )
+
+    def _leave(self) -> None:
+        """End the session; the next task starts another."""
+        self.close()
+        self._process, self._tracked = None, None
+        self._tasks.clear()
 
     def wait(self) -> Sequence[TaskEvent]:
         """Return what happened."""
@@ -158,7 +238,7 @@ class SessionRunner:
             events += self._take(message)
         running = self._running
         if running is not None and running.is_done():
-            events.append(self._ended(running))
+            events += self._step(running)
         elif self._output > _MOST_OUTPUT and self._process.poll() is not None:
             events += self._died()
         elif not messages and self._process.poll() is not None:
@@ -194,6 +274,7 @@ class SessionRunner:
                 self._process.end(seconds=0.0)
         if self._watcher is not None:
             self._watcher.close()
+            self._watcher = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -210,11 +291,13 @@ class SessionRunner:
             "log": f"{seen_at}/kernel.log",
             "script": plan.script,
             "lifeline": lifeline.end.fileno(),
+            "tracking": plan.tracking.configuration if plan.tracking is not None else None,
         }
         (runtime / "worker.json").write_text(json.dumps(configuration))
         confined = confine(plan.tool, plan.layout, [str(plan.python), str(plan.worker), f"{seen_at}/worker.json"])
         with self._log.open("ab") as log:
             self._process, self._watcher = start_watched(confined, plan.layout, log, lifeline=lifeline)
+        self._tracked = TrackedSession(plan.tracking) if plan.tracking is not None else None
         return self._greet(self._connection, self._process)
 
     def _greet(self, connection: Connection, process: SandboxProcess) -> dict[str, Any]:
@@ -257,9 +340,9 @@ class SessionRunner:
         running = self._running
         mine = running is not None and message.parent == running.request
         if message.channel != "iopub":
-            if mine and running is not None and message.kind == "execute_reply":
+            if mine and running is not None and message.kind in REPLIES | {"execute_reply"}:
                 running.reply = message.content
-                running.dates["shell.execute_reply"] = message.date
+                running.dates[f"shell.{message.kind}"] = message.date
             return []
         if mine and running is not None:
             self._note_progress(running, message)
@@ -303,7 +386,6 @@ class SessionRunner:
 
     def _ended(self, running: _Running) -> TaskEnded:
         """Return the end of a cell that the kernel has answered."""
-        self._running = None
         reply = running.reply or {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
         status = reply.get("status")
         details: dict[str, Any] = {"execution": running.dates}
@@ -340,6 +422,10 @@ class SessionRunner:
         running, self._running = self._running, None
         if running is None:
             return []
+        if running.phase == "prepare":
+            return [TaskHeld(task=running.task.id, needs=(), reason="the notebook's process ended")]
+        if running.ended is not None:
+            return [running.ended]
         status = self._process.poll() if self._process is not None else None
         reason = "the notebook's process ended" + (f" {_describe_status(status)}" if status is not None else "")
         details: dict[str, Any] = {"fatal": True, "died": status, "said": self._tail(12), "execution": running.dates}

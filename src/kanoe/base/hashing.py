@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from kanoe.base.stop import Stop
@@ -40,6 +41,19 @@ def hash_file(path: Path, stop: Stop | None = None) -> str | None:
             if stop is not None and stop.requested:
                 return None
             state.update(piece[:size])
+    return state.hexdigest()
+
+
+def hash_content(data: bytes | memoryview) -> str:
+    """Return the plain sha256 (64 hexadecimal digits) of bytes: that of a file with this content."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_pieces(pieces: Iterable[bytes | memoryview]) -> str:
+    """Return the plain sha256 (64 hexadecimal digits) of bytes that come in pieces."""
+    state = hashlib.sha256()
+    for piece in pieces:
+        state.update(piece)
     return state.hexdigest()
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from kanoe.base.diagnostics import Diagnostic
+from kanoe.ir.trace import Reference, Trace
 
 
 class RunState(StrEnum):
@@ -46,7 +47,7 @@ class Event:
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         record: dict[str, Any] = {"event": self.kind}
-        for name in (entry.name for entry in fields(self)):
+        for name in (entry.name for entry in fields(self) if entry.repr):
             value = getattr(self, name)
             record[name] = value.as_dict() if isinstance(value, Diagnostic) else value
         return record
@@ -214,6 +215,7 @@ class TaskEnded(TaskEvent):
         cpu: CPU seconds that the task used, or `None`; the first task's hold the start of its process.
         disk: the most bytes that the working folder grew by during the task, or `None`.
         details: what the place knows besides: the kernel's own time stamps of a cell.
+        trace: what the cell read and wrote, where that was watched; it goes to the store and not into the journal.
     """
 
     kind: ClassVar[str] = "task-ended"
@@ -224,11 +226,26 @@ class TaskEnded(TaskEvent):
     cpu: float | None = None
     disk: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    trace: Trace | None = field(default=None, repr=False)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Rebuild the event."""
         return super(TaskEnded, cls).from_dict({**record, "state": TaskState(record["state"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskHeld(TaskEvent):
+    """A task has not begun: it needs what only another cell's execution in the same process can give.
+
+    Args:
+        needs: references that have no bytes, or whose bytes are gone; none: the session cannot be brought to where the task starts.
+        reason: why, for people.
+    """
+
+    kind: ClassVar[str] = "task-held"
+    needs: tuple[Reference, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kanoe.base.stop import Stop
 from kanoe.engine.cells import Step
-from kanoe.engine.events import Event, LimitNear, ProgramEnded, RunState, TaskEnded, TaskStarted, TaskState
+from kanoe.engine.events import (
+    Event,
+    LimitNear,
+    ProgramEnded,
+    RunState,
+    TaskEnded,
+    TaskHeld,
+    TaskMessage,
+    TaskStarted,
+    TaskState,
+)
+from kanoe.engine.memory import Memory, Told, Verdict
 from kanoe.engine.runner import Runner, Task
+from kanoe.engine.state import State
+from kanoe.ir.trace import Reference, Value
 
 # How long an interrupted cell may take to end before its process is ended for it: less where a person waits.
 _GRACE_SECONDS = 10.0
 _USER_GRACE_SECONDS = 1.0
 _NEAR = 0.9
+# After so many cells that came to something else when they ran again, nothing that is remembered is used any more.
+_MOST_RESTARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,35 +47,238 @@ class Limits:
 
 
 def run_program(
-    steps: Sequence[Step], runner: Runner, limits: Limits, stop: Stop, *, idle: Callable[[], None] = lambda: None
+    steps: Sequence[Step],
+    runner: Runner,
+    limits: Limits,
+    stop: Stop,
+    *,
+    idle: Callable[[], None] = lambda: None,
+    memory: Memory | None = None,
+    state: State | None = None,
 ) -> Iterator[Event]:
     """Run the steps in order and yield what happens, ending with `ProgramEnded`.
 
     A cell that fails ends the program (the rest is SKIPPED) unless `limits.keep_going`; a cell whose process is gone, a limit of
     time, or `stop` ends it always. The runner is not closed. `idle` is called now and then while a task says nothing.
+
+    A step that `memory` knows is CACHED: its messages are told again and its writes applied to `state`. In order, so that at every
+    moment the state is that of a run from top to bottom.
     """
-    started = time.monotonic()
-    state = RunState.SUCCEEDED
+    return _Walk(steps, runner, limits, stop, idle, memory, state or State()).run()
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One walk over the steps."""
+
+    steps: Sequence[Step]
+    runner: Runner
+    limits: Limits
+    stop: Stop
+    idle: Callable[[], None]
+    memory: Memory | None
+    state: State
+    started: float = 0.0
+    position: int = 0
+    executed: int = 0
+    result: RunState = RunState.SUCCEEDED
     ending: str | None = None
-    for step in steps:
-        skip = ending or step.skip
-        if skip is None and stop.requested:
-            state, skip = RunState.CANCELLED, "the run was interrupted"
-            ending = skip
-        if skip is not None:
-            yield TaskEnded(task=step.task.id, state=TaskState.SKIPPED, seconds=0.0, reason=skip)
-            continue
-        ended = None
-        for event in _run_task(step.task, runner, limits, stop, started, idle):
-            ended = event if isinstance(event, TaskEnded) else ended
-            yield event
-        assert ended is not None
+    # Steps that must run whatever is remembered: an execution of them came to something else than the one before.
+    unsteady: int | None = None
+    restarts: int = 0
+    session: str | None = None
+
+    def run(self) -> Iterator[Event]:
+        """Yield what happens."""
+        self.started = time.monotonic()
+        while self.position < len(self.steps):
+            step = self.steps[self.position]
+            skip = self.ending or step.skip
+            if skip is None and self.stop.requested:
+                self.result, skip = RunState.CANCELLED, "the run was interrupted"
+                self.ending = skip
+            if skip is not None:
+                yield TaskEnded(task=step.task.id, state=TaskState.SKIPPED, seconds=0.0, reason=skip)
+                self.position += 1
+                continue
+            yield from self._take(step)
+        yield ProgramEnded(state=self.result, seconds=time.monotonic() - self.started)
+
+    def _take(self, step: Step) -> Iterator[Event]:
+        """Reuse a step or run it."""
+        step = replace(step, task=self._counted(step.task, self.position))
+        verdict = Verdict(None, self._unsteady_reason())
+        if verdict.reason is None and self.memory is not None:
+            verdict = self.memory.look_up(step, self.state)
+        if verdict.trace is not None:
+            yield from self._retell(step, verdict)
+            self.position += 1
+            return
+        ended = yield from self._execute(step, verdict.reason)
+        if ended is None:
+            return
+        self._judge(step, ended)
+        self.position += 1
+
+    def _unsteady_reason(self) -> str | None:
+        if self.unsteady is None or self.position < self.unsteady:
+            return None
+        return "an earlier cell came to something else this time"
+
+    def _judge(self, step: Step, ended: TaskEnded) -> None:
+        """Decide whether the program goes on."""
         if ended.state is TaskState.FAILED and not (step.error_expected and _only_failed(ended)):
-            state = RunState.FAILED
-            ending = None if limits.keep_going and _only_failed(ended) else f"{step.task.name} failed"
+            self.result = RunState.FAILED
+            self.ending = None if self.limits.keep_going and _only_failed(ended) else f"{step.task.name} failed"
         elif ended.state is TaskState.CANCELLED:
-            state, ending = RunState.CANCELLED, "the run was interrupted"
-    yield ProgramEnded(state=state, seconds=time.monotonic() - started)
+            self.result, self.ending = RunState.CANCELLED, "the run was interrupted"
+
+    def _retell(self, step: Step, verdict: Verdict) -> Iterator[Event]:
+        """Tell what an earlier execution told, and take in what it wrote."""
+        trace = verdict.trace
+        assert trace is not None
+        task = step.task
+        yield TaskStarted(task=task.id, cell=task.cell, title=task.title, attempt=task.attempt)
+        for kind, content in verdict.messages:
+            yield TaskMessage(task=task.id, message=kind, content=_counted(content, task.count))
+        self.state.apply(self.position, trace.writes)
+        if self.memory is not None:
+            self.memory.lay_down(self.state.values)
+        details = {"reused": {"run": trace.run, "moment": trace.moment, "seconds": trace.seconds}}
+        yield TaskEnded(
+            task=task.id, state=TaskState.CACHED, seconds=0.0, reason=verdict.reason, details=details, trace=trace
+        )
+
+    def _execute(self, step: Step, reason: str | None) -> Generator[Event, None, TaskEnded | None]:
+        """Run a step, after the steps that must run again for it; returns its end, or `None` where the walk went back."""
+        while True:
+            messages: list[tuple[str, Mapping[str, Any]]] = []
+            last: TaskEnded | TaskHeld | None = None
+            for event in self._run_task(self._with_state(step.task, self.state.values)):
+                if isinstance(event, TaskEnded | TaskHeld) and event.task == step.task.id:
+                    last = event
+                    continue
+                if isinstance(event, TaskMessage) and event.task == step.task.id:
+                    messages.append((event.message, event.content))
+                yield event
+            if isinstance(last, TaskEnded):
+                break
+            assert last is not None
+            if not self._replay(last):
+                return None
+        if not self._commit(step, last, messages):
+            self._forget()
+            return None
+        yield replace(last, reason=last.reason or reason)
+        return last
+
+    def _with_state(self, task: Task, values: Mapping[Reference, Value]) -> Task:
+        """Return a task that starts from a state, whose files are there."""
+        if self.memory is None:
+            return task
+        self.memory.lay_down(values)
+        return replace(task, state=dict(values), session=self.session)
+
+    def _counted(self, task: Task, position: int) -> Task:
+        """Return a task with the number that Jupyter gives it in a run from top to bottom."""
+        count = 1 + sum(earlier.skip is None for earlier in self.steps[:position])
+        return replace(task, count=count if self.memory is not None else None, session=self.session)
+
+    def _commit(self, step: Step, ended: TaskEnded, messages: Told) -> bool:
+        """Take in what a step wrote, and remember it if it may be reused; whether it is known what the next step finds."""
+        if self.memory is None:
+            return True
+        if ended.trace is None:
+            return not _only_failed(ended) or ended.state is TaskState.CANCELLED
+        trace = ended.trace
+        self.memory.wrote(trace.writes)
+        if ended.state is TaskState.SUCCEEDED or (step.error_expected and _only_failed(ended)):
+            trace = self.memory.record(step, replace(trace, error=ended.reason), messages, self.state)
+        self.state.apply(self.position, trace.writes)
+        return True
+
+    def _replay(self, held: TaskHeld) -> bool:
+        """Run the cells again that made what has no bytes, in order and untold; whether they came to the same as before.
+
+        Where they did not, the walk goes back to the first of them, and everything from there on runs.
+        """
+        positions = sorted(
+            {self.state.writers[reference] for reference in held.needs if reference in self.state.writers}
+        )
+        for position in positions:
+            if not self._run_again(position):
+                self._go_back(position)
+                return False
+        if not positions:
+            self._forget()
+        return bool(positions)
+
+    def _run_again(self, position: int) -> bool:
+        step = self.steps[position]
+        before = self.state.before(position)
+        while True:
+            last: TaskEnded | TaskHeld | None = None
+            for event in self._run_task(self._with_state(self._counted(step.task, position), before)):
+                last = event if isinstance(event, TaskEnded | TaskHeld) and event.task == step.task.id else last
+            if not isinstance(last, TaskHeld):
+                break
+            writers = {self.state.writer_before(position, reference) for reference in last.needs}
+            earlier = sorted(number for number in writers if number is not None)
+            if not earlier or not all(self._run_again(number) for number in earlier):
+                return False
+        if last is None or last.trace is None or self.memory is None:
+            return False
+        self.memory.wrote(last.trace.writes)
+        after = self.state.before(position + 1)
+        return all(
+            (value.hash if value is not None else None) == (after[reference].hash if reference in after else None)
+            for reference, value in last.trace.writes.items()
+        )
+
+    def _go_back(self, position: int) -> None:
+        self.restarts += 1
+        if self.restarts > _MOST_RESTARTS:
+            self._forget()
+            return
+        self.state.rewind(position)
+        self.unsteady = position if self.unsteady is None else min(self.unsteady, position)
+        self.position = position
+
+    def _forget(self) -> None:
+        """Run everything from the top in a new session, as if nothing were remembered."""
+        if self.memory is not None:
+            self.memory.lay_down({})
+        self.memory, self.session, self.position = None, "plain", 0
+        self.state.rewind(0)
+        self.result, self.ending = RunState.SUCCEEDED, None
+
+    def _run_task(self, task: Task) -> Iterator[Event]:
+        """Yield a task's events, ending with its `TaskEnded`, interrupting it where a limit or the user says so."""
+        yield TaskStarted(task=task.id, cell=task.cell, title=task.title, attempt=task.attempt)
+        self.runner.start(task)
+        # The start of the place that the first task waits for is not the cell's time.
+        deadlines = _deadlines(self.limits, time.monotonic(), self.started)
+        warned: set[str] = set()
+        stopped: _Deadline | None = None
+        stopped_at = 0.0
+        while True:
+            self.idle()
+            for event in self.runner.wait():
+                if isinstance(event, TaskEnded) and event.task == task.id:
+                    yield _ending(event, stopped)
+                    return
+                yield event
+                if isinstance(event, TaskHeld):
+                    return
+            now = time.monotonic()
+            if stopped is None:
+                stopped, stopped_at = _due(deadlines, now, self.stop), now
+                if stopped is not None:
+                    self.runner.stop(task)
+                else:
+                    yield from _near(task, deadlines, now, warned)
+            elif self.stop.level > 1 or now - stopped_at > _grace(self.stop):
+                self.runner.close()
 
 
 def _only_failed(ended: TaskEnded) -> bool:
@@ -67,33 +286,9 @@ def _only_failed(ended: TaskEnded) -> bool:
     return not ended.details.get("fatal", False)
 
 
-def _run_task(
-    task: Task, runner: Runner, limits: Limits, stop: Stop, program_started: float, idle: Callable[[], None]
-) -> Iterator[Event]:
-    """Yield a task's events, ending with its `TaskEnded`, interrupting it where a limit or the user says so."""
-    yield TaskStarted(task=task.id, cell=task.cell, title=task.title, attempt=task.attempt)
-    runner.start(task)
-    # The start of the place that the first task waits for is not the cell's time.
-    deadlines = _deadlines(limits, time.monotonic(), program_started)
-    warned: set[str] = set()
-    stopped: _Deadline | None = None
-    stopped_at = 0.0
-    while True:
-        idle()
-        for event in runner.wait():
-            if isinstance(event, TaskEnded) and event.task == task.id:
-                yield _ending(event, stopped)
-                return
-            yield event
-        now = time.monotonic()
-        if stopped is None:
-            stopped, stopped_at = _due(deadlines, now, stop), now
-            if stopped is not None:
-                runner.stop(task)
-            else:
-                yield from _near(task, deadlines, now, warned)
-        elif stop.level > 1 or now - stopped_at > _grace(stop):
-            runner.close()
+def _counted(content: Mapping[str, Any], count: int | None) -> Mapping[str, Any]:
+    """Return a message's content with the number that its cell has now."""
+    return {**content, "execution_count": count} if "execution_count" in content else content
 
 
 @dataclass(frozen=True, slots=True, order=True)

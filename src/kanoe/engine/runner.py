@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from kanoe.engine.events import TaskEnded, TaskEvent, TaskMessage, TaskState
+from kanoe.ir.trace import Reference, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,11 @@ class Task:
         code: what to execute.
         title: the line of the code that says most about it, for people.
         attempt: 1 for the first.
+        state: what everything holds that the cell can read; `None`: whatever the session holds, and nothing is watched.
+        count: the number that Jupyter gives the execution; `None`: the session's next.
+        budget: CPU seconds that it would take to compute again what the cell reads and nobody keeps.
+        speculative: whether it may turn out that the task was not to run: its effects must wait. No runner does that yet.
+        session: which session it should run in, where there are several. No runner has several yet.
     """
 
     id: str
@@ -29,13 +35,19 @@ class Task:
     code: str
     title: str = ""
     attempt: int = 1
+    state: Mapping[Reference, Value] | None = None
+    count: int | None = None
+    budget: float = 0.0
+    speculative: bool = False
+    session: str | None = None
 
 
 class Runner(Protocol):
     """Executes tasks.
 
     The contract, tested for every implementation: after `start(task)`, `wait()` returns the task's messages in order and exactly
-    one `TaskEnded` as its last event, whatever happens to the process behind; `stop` makes that end come soon (CANCELLED);
+    one `TaskEnded` as its last event, whatever happens to the process behind, or `TaskHeld` as its only one; `stop` makes that end
+    come soon (CANCELLED);
     `close` leaves no process behind and may be called at any time, more than once.
     """
 

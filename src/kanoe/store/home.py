@@ -70,6 +70,16 @@ class Store:
         return self.path / "records.sqlite"
 
     @property
+    def blobs(self) -> Path:
+        """Values, outputs and files of cells, by their content (`store.blobs`); made when the first is kept."""
+        return self.path / "blobs"
+
+    @property
+    def traces(self) -> Path:
+        """The file of what cells read and wrote (`store.traces`)."""
+        return self.path / "traces.sqlite"
+
+    @property
     def contents(self) -> Path:
         """The file that remembers content hashes of inputs."""
         return self._room("inputs") / "contents.sqlite"

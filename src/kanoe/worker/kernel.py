@@ -5,6 +5,7 @@ The process is told what to do by one JSON file:
     connection  path of the Jupyter connection file
     log         path of a file for what the process itself says (tracebacks of a crash); nothing of the notebook goes there
     words       beginning of the paths of two files, `...stdout` and `...stderr`, that keep the end of what was printed
+    tracking    what the tracker of cells is told, else null
     script      for a plain script: the path it should believe to be at (`__file__`, `sys.argv[0]`), else null
 """
 
@@ -39,6 +40,10 @@ def main(configuration):
     _keep_streams(app.shell)
     _install_by_magic(app.shell)
     _remember_words(configuration["words"])
+    if configuration.get("tracking"):
+        from kanoe_worker.track.tracker import Tracker
+
+        Tracker(app.kernel, configuration["tracking"])
     app.start()
 
 

@@ -1,0 +1,106 @@
+"""What happens in folders, whoever does it: inotify(7), called through ctypes."""
+
+import ctypes
+import os
+import struct
+
+OPEN = 0x20
+ISDIR = 0x40000000
+CREATE, DELETE, MODIFY, CLOSE_WRITE, ATTRIB = 0x100, 0x200, 0x2, 0x8, 0x4
+MOVED_FROM, MOVED_TO = 0x40, 0x80
+DELETE_SELF, MOVE_SELF, UNMOUNT, OVERFLOW, IGNORED = 0x400, 0x800, 0x2000, 0x4000, 0x8000
+CHANGES = CREATE | DELETE | MODIFY | CLOSE_WRITE | ATTRIB | MOVED_FROM | MOVED_TO | DELETE_SELF | MOVE_SELF
+_ONLY_FOLDERS = 0x01000000
+_HEAD = struct.Struct("iIII")
+_PIECE = 1 << 16
+
+
+class Unwatchable(Exception):
+    """The system gives no more watches, or has none."""
+
+
+class FolderEvents(object):
+    """Events of a set of folders, in order.
+
+    Args:
+        mask: which: `OPEN`, `CHANGES`.
+
+    Raises:
+        Unwatchable: there is no inotify here.
+    """
+
+    def __init__(self, mask):
+        self._mask = mask
+        self._folders = {}
+        self._numbers = {}
+        try:
+            self._library = ctypes.CDLL(None, use_errno=True)
+            self._descriptor = self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, AttributeError) as problem:
+            raise Unwatchable(str(problem))
+        if self._descriptor < 0:
+            raise Unwatchable(os.strerror(ctypes.get_errno()))
+
+    def __contains__(self, folder):
+        return folder in self._numbers
+
+    def __len__(self):
+        return len(self._numbers)
+
+    def add(self, folder):
+        """Watch a folder; a folder that is gone is nothing to watch.
+
+        Raises:
+            Unwatchable: the system gives no more watches.
+        """
+        number = self._library.inotify_add_watch(self._descriptor, os.fsencode(folder), self._mask | _ONLY_FOLDERS)
+        if number >= 0:
+            before = self._folders.get(number)
+            if before is not None and before != folder:
+                self._numbers.pop(before, None)
+            self._folders[number] = folder
+            self._numbers[folder] = number
+            return
+        code = ctypes.get_errno()
+        if os.strerror(code) in _NO_MORE:
+            raise Unwatchable(os.strerror(code))
+
+    def forget(self, folder):
+        """Watch a folder no more, and none below it."""
+        below = folder + "/"
+        for watched in [path for path in self._numbers if path == folder or path.startswith(below)]:
+            number = self._numbers.pop(watched)
+            if self._folders.get(number) == watched:
+                del self._folders[number]
+                self._library.inotify_rm_watch(self._descriptor, number)
+
+    def drain(self):
+        """Return what happened since: pairs of `(folder, name, mask)`, and whether some of it was lost."""
+        found = []
+        lost = False
+        while True:
+            try:
+                data = os.read(self._descriptor, _PIECE)
+            except BlockingIOError:
+                return found, lost
+            except OSError:  # a cell closed our descriptor
+                return found, True
+            place = 0
+            while place < len(data):
+                number, mask, _, length = _HEAD.unpack_from(data, place)
+                place += _HEAD.size
+                name = data[place : place + length].rstrip(b"\0")
+                place += length
+                if mask & OVERFLOW:
+                    lost = True
+                    continue
+                folder = self._folders.get(number)
+                if mask & IGNORED:
+                    self._folders.pop(number, None)
+                    if folder is not None and self._numbers.get(folder) == number:
+                        del self._numbers[folder]
+                elif folder is not None:
+                    found.append((folder, os.fsdecode(name), mask))
+
+
+_NO_MORE = frozenset(os.strerror(code) for code in (12, 24, 28))  # ENOMEM, EMFILE, ENOSPC

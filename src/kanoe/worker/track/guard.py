@@ -1,0 +1,97 @@
+"""Calls code of other people, which may raise anything, print, or never end."""
+
+import signal
+import sys
+import threading
+import time
+
+SECONDS = 5.0
+_AGAIN = 0.5
+
+
+class Stopped(BaseException):
+    """A call took too long; not an Exception, so that few who are called swallow it."""
+
+
+class Failed(Exception):
+    """A call failed; the message says how, for people."""
+
+
+class Guard(object):
+    """Gives up on calls that do not end.
+
+    A timer's signal ends them, in the main thread; its handler and whatever timer the notebook has set are put back. In another
+    thread a call can take as long as it likes.
+
+    Args:
+        seconds: how long all guarded calls of one `with` block may take together.
+    """
+
+    def __init__(self, seconds=SECONDS):
+        self._seconds = seconds
+        self._inside = False
+        self._active = False
+        self._expired = False
+        self._before = None
+
+    def __enter__(self):
+        self._expired = False
+        self._active = False
+        if threading.current_thread() is threading.main_thread():
+            try:
+                self._before = signal.signal(signal.SIGALRM, self._ring)
+            except (ValueError, OSError):
+                return self
+            self._since = time.monotonic()
+            self._theirs = signal.setitimer(signal.ITIMER_REAL, self._seconds, _AGAIN)
+            self._active = True
+        return self
+
+    def __exit__(self, *problem):
+        if not self._active:
+            return
+        self._active = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        before = self._before
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)
+        left, interval = self._theirs
+        if left:
+            left = max(left - (time.monotonic() - self._since), 1e-4)
+            signal.setitimer(signal.ITIMER_REAL, left, interval)
+
+    def _ring(self, number, frame):
+        self._expired = True
+        if self._inside:
+            raise Stopped()
+
+    def call(self, function, *arguments):
+        """Call and return what the function returns; raises Failed whatever it raises."""
+        if self._expired:
+            raise Failed("the values before it took too long")
+        limit = sys.getrecursionlimit()
+        try:
+            self._inside = True
+            if self._expired:
+                raise Stopped()
+            return function(*arguments)
+        except Stopped:
+            raise Failed("it takes longer than %g seconds" % self._seconds)
+        except KeyboardInterrupt:
+            raise
+        except RecursionError:
+            raise Failed("it is nested too deeply")
+        except MemoryError:
+            raise Failed("there is not enough memory")
+        except BaseException as problem:
+            raise Failed(_describe(problem))
+        finally:
+            self._inside = False
+            if sys.getrecursionlimit() != limit:
+                sys.setrecursionlimit(limit)
+
+
+def _describe(problem):
+    name = type(problem).__name__
+    if type(problem).__module__ in ("builtins", "_pickle", "pickle") and len(problem.args) == 1 and type(problem.args[0]) is str:
+        return "%s: %s" % (name, problem.args[0][:200])
+    return name
