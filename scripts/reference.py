@@ -469,7 +469,7 @@ def sample_lock(*, everything: bool = False) -> lock.Lock:
 
 def room_row(name: str, member: property) -> list[str]:
     """Return the row of a room or file of the store."""
-    files = {"records": "records.sqlite", "contents": "inputs/contents.sqlite"}
+    files = {"records": "records.sqlite", "contents": "inputs/contents.sqlite", "traces": "traces.sqlite"}
     return [f"`{files.get(name, f'{name}/')}`", read_doc(member).first]
 
 

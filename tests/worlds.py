@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 
 from kanoe.back.document import ExecutedDocument
 from kanoe.back.sessions import SessionPlan, SessionRunner
-from kanoe.back.worker_zip import worker_zip
+from kanoe.back.worker_folder import worker_folder
 from kanoe.base.files import remove_tree
 from kanoe.base.stop import Stop
 from kanoe.engine.cells import plan_cells
@@ -42,7 +42,7 @@ def code_notebook(sources: Sequence[str]) -> Notebook:
 def session_plan(folder: Path, tool: Tool | None = None, python: Path | None = None, **layout: Any) -> SessionPlan:
     """How to start a kernel of the tests' own environment, with its folders below `folder`."""
     python = python or Path(sys.executable)
-    worker = worker_zip(folder)
+    worker = worker_folder(folder)
     for name in ("scratch", "run/working"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     runtime = Path(tempfile.mkdtemp(prefix="kn-"))

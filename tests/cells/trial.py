@@ -284,7 +284,7 @@ def check_pair(world: World, pair: Pair) -> list[str]:
     old = {cell.id: n for n, cell in enumerate(cell for cell in pair.before if cell.kind == "code")}
     changed = set()
     for n, cell in enumerate(cell for cell in pair.after if cell.kind == "code"):
-        if cell.mark in "!~" and cell.id in old and before.outputs[old[cell.id]][1] != after.outputs[n][1]:
+        if cell.mark in ("", "!", "~") and cell.id in old and before.outputs[old[cell.id]][1] != after.outputs[n][1]:
             changed.add(n)
     surprising = changed - pair.allowed
     faults += [f"cell {n} differs and is not marked: {after.texts[n]!r}" for n in sorted(surprising)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kanoe.back.worker_zip import worker_zip
+from kanoe.back.worker_folder import worker_folder
 from kanoe.environments.interpreters import find_interpreters
 
 INTERPRETERS = {interpreter.short: interpreter for interpreter in find_interpreters() if interpreter.final}
@@ -18,7 +18,7 @@ INTERPRETERS = {interpreter.short: interpreter for interpreter in find_interpret
 def answers(folder: Path, python: Path, *imports: str) -> list[Any]:
     configuration = {"imports": imports, "answers": str(folder / "answers"), "log": str(folder / "log")}
     (folder / "worker.json").write_text(json.dumps(configuration))
-    command = [str(python), str(worker_zip(folder)), str(folder / "worker.json")]
+    command = [str(python), str(worker_folder(folder)), str(folder / "worker.json")]
     done = subprocess.run(command, capture_output=True, timeout=60, check=False, env={"PYTHONPATH": str(folder)})
     assert done.stdout == b""
     return [json.loads(line) for line in (folder / "answers").read_text().splitlines()]

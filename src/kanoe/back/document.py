@@ -30,13 +30,18 @@ class _CellState:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.metadata = {
-            key: value for key, value in cell.metadata.items() if key not in ("execution", "papermill", "trusted")
+            key: value for key, value in cell.metadata.items() if key not in ("execution", "kanoe", "papermill", "trusted")
         }
         self.outputs: list[dict[str, Any]] = []
         self.count: int | None = None
         self.waiting = False
         self.attempted = False
         self.encoded: bytes | None = None
+
+    def begin(self) -> None:
+        """Start anew: a cell may be told twice, where an earlier one came to something else when it ran again."""
+        self.attempted = True
+        self.outputs, self.waiting, self.encoded = [], False, None
 
     def add(self, output: dict[str, Any]) -> None:
         """Append an output; text of the stream that wrote last joins it, as front ends show it."""
@@ -109,18 +114,20 @@ class ExecutedDocument:
             case TaskMessage():
                 self._take_message(self._by_task[event.task], event.message, event.content)
             case TaskStarted():
-                self._by_task[event.task].attempted = True
+                self._by_task[event.task].begin()
             case TaskEnded():
                 self._take_end(self._by_task[event.task], event)
             case SessionStarted():
-                self._metadata["language_info"] = dict(event.language)
-                self._metadata.setdefault(
-                    "kernelspec", {"display_name": "Python 3", "language": "python", "name": "python3"}
-                )
-                self._stale = True
+                self.name_language(event.language)
             case _:
                 return
         self.write_if_due()
+
+    def name_language(self, language: Mapping[str, Any]) -> None:
+        """Say in the metadata which language the cells are in: what a kernel says of itself."""
+        self._metadata["language_info"] = dict(language)
+        self._metadata.setdefault("kernelspec", {"display_name": "Python 3", "language": "python", "name": "python3"})
+        self._stale = True
 
     def write_if_due(self) -> None:
         """Write the file unless that would cost more than its share of the time."""
@@ -201,6 +208,9 @@ class ExecutedDocument:
         dates = event.details.get("execution")
         if dates:
             state.metadata["execution"] = dates
+        reused = event.details.get("reused")
+        if reused:
+            state.metadata["kanoe"] = {"reused": reused}
         state.encoded = None
         self._stale = True
 

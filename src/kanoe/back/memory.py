@@ -98,7 +98,9 @@ class StoreMemory:
         known = self._previous.get(step.task.id)
         if known is not None:
             previous = self._attempt(lambda: self._traces.get(name, known), None)
-        return why_miss(code, environment, traces, previous, state.values, state.writers).text
+        return why_miss(
+            code, environment, traces, previous, state.values, state.writers, hash_of=state.hash_of
+        ).text
 
     def _read_messages(self, trace: Trace) -> Told | None:
         data = self._blobs.read(trace.messages)
@@ -115,7 +117,7 @@ class StoreMemory:
         }
         return bool(needed) and bool(self._blobs.missing(needed))
 
-    def record(self, step: Step, trace: Trace, messages: Told, state: State) -> Trace:
+    def record(self, step: Step, trace: Trace, messages: Told) -> Trace:
         """Remember an execution: first its bytes, then the trace."""
         reads = {
             reference: self._outside(reference) if digest == "input" else digest

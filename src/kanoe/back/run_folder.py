@@ -197,6 +197,10 @@ class RunFolder:
             with contextlib.suppress(FileNotFoundError):
                 (source / name).rename(target / name)
 
+    def name_language(self, language: Mapping[str, Any]) -> None:
+        """Say which language the cells are in, where no kernel may start that says so."""
+        self._document.name_language(language)
+
     def note(self, diagnostic: Diagnostic) -> None:
         """Take a diagnostic in."""
         self.take(Noted(diagnostic=diagnostic))

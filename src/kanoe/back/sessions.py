@@ -342,7 +342,8 @@ class SessionRunner:
         if message.channel != "iopub":
             if mine and running is not None and message.kind in REPLIES | {"execute_reply"}:
                 running.reply = message.content
-                running.dates[f"shell.{message.kind}"] = message.date
+                if running.phase == "execute":
+                    running.dates["shell.execute_reply"] = message.date
             return []
         if mine and running is not None:
             self._note_progress(running, message)
@@ -374,7 +375,8 @@ class SessionRunner:
     def _note_progress(self, running: _Running, message: Message) -> None:
         if message.kind == "status":
             state = message.content.get("execution_state")
-            running.dates[f"iopub.status.{state}"] = message.date
+            if running.phase == "execute":
+                running.dates[f"iopub.status.{state}"] = message.date
             running.idle = running.idle or state == "idle"
         elif message.kind == "execute_input":
             running.dates["iopub.execute_input"] = message.date

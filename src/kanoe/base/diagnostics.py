@@ -31,7 +31,13 @@ CODES: dict[str, str] = {
     "notebook-language": "The notebook or script is not written in Python.",
     "kernelspec-missing": "The notebook does not say its language; Kanoe takes it for Python.",
     "metadata-broken": "`kernel-metadata.json` cannot be understood.",
+    "cells-unwatched": "What cells read and write could not be watched; all ran again from the top in one kernel.",
+    "cell-unknown": "An option names a cell that is not there.",
     "cell-syntax": "A cell does not parse; it runs all the same and fails as in Jupyter.",
+    "hidden-state": "A cell reads a name that no cell makes: one that did was deleted or changed since.",
+    "name-later": "A cell reads a name that only a cell below it makes.",
+    "name-deleted": "A cell reads a name that a cell above it deleted.",
+    "order-odd": "The author ran the cells in another order than they stand in.",
     # parameters
     "parameter-unknown": "A parameter was given that the notebook does not declare.",
     "parameter-value": "A parameter's value does not fit its declared type.",

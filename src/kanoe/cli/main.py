@@ -142,6 +142,19 @@ def run_command(
     kaggle_limits: Annotated[
         bool, typer.Option("--kaggle-limits", help="Kaggle's own limits: 4 CPUs, 30 GiB, 20 GiB of disk, 12 hours.")
     ] = False,
+    cells: Annotated[
+        bool,
+        typer.Option("--cells/--whole", help="Reuse each cell whose reads have not changed, or run all in one kernel."),
+    ] = True,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Reuse nothing; remember what runs.")] = False,
+    refresh: Annotated[
+        list[str] | None,
+        typer.Option("--refresh", metavar="CELL", help="Run this cell again: its position, id or tag."),
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="CELL", help="Run this cell and all after it again.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="CELL", help="Stop after this cell.")] = None,
     secret: Secret = None,
     env: Env = None,
     env_file: EnvFile = None,
@@ -196,6 +209,11 @@ def run_command(
             secrets=read_secrets(secret or ()),
             variables=read_variables(env or (), env_file or ()),
             gpu=gpu,
+            cells=cells,
+            cache=not no_cache,
+            refresh=tuple(refresh or ()),
+            first=from_,
+            until=until,
             jobs=jobs,
         )
         with _watching(quiet=quiet, verbose=verbose) as (display, stop):
@@ -457,16 +475,23 @@ def store_clean_command(
     keep_runs: Annotated[
         int | None, typer.Option("--keep-runs", metavar="N", min=0, help="Also the runs but the newest N.")
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", metavar="SIZE", help="Also cells' oldest values, until all take so much: `20g`."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     json_: Json = False,
 ) -> None:
-    """Make room: remove what runs left that were killed, and on demand old runs, environments and data.
+    """Make room: remove what runs left that were killed, and on demand old runs, values of cells, environments and data.
 
     What a run uses that goes on is never touched, nor is a folder that was given with `--output`.
     """
     with _reporting(json_):
         cleaned = verb("store").clean_store(
-            older_than=read_seconds("--older-than", older_than), keep_runs=keep_runs, dry_run=dry_run
+            older_than=read_seconds("--older-than", older_than),
+            keep_runs=keep_runs,
+            size=read_bytes("--size", size),
+            dry_run=dry_run,
         )
         if json_:
             _print_json(cleaned.as_dict())

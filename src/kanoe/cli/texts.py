@@ -63,11 +63,14 @@ def event_lines(event: RunStarted | AttemptStarted | Noted) -> list[str]:
 def end_line(event: TaskEnded, started: TaskStarted, width: int) -> str:
     """Return the line of a cell that ended: its position, time, memory, what it wrote where that is much, and first line."""
     mark = {TaskState.SUCCEEDED: " ", TaskState.FAILED: "!", TaskState.CANCELLED: "-"}.get(event.state, " ")
+    if event.state is TaskState.CACHED:
+        return f"{mark} cell {started.cell:>{width}} {'reused':>11} {'':>8}  {started.title}".rstrip()
     memory = show_size(event.memory) if event.memory else ""
     written = event.disk or 0
     wrote = f"  +{show_size(written)} on disk" if written > _MUCH else ""
     times = f"{mark} cell {started.cell:>{width}} {seconds_text(event.seconds):>11} {memory:>8}"
-    return f"{times}{wrote}  {started.title}".rstrip()
+    why = f"  ({event.reason})" if event.reason and event.state is TaskState.SUCCEEDED else ""
+    return f"{times}{wrote}  {started.title}{why}".rstrip()
 
 
 def visible(text: str, *, colours: bool = False) -> str:
@@ -101,11 +104,14 @@ def output_text(kind: str, content: Mapping[str, Any]) -> str:
 
 def summary_lines(report: Report) -> list[str]:
     """Return the closing lines of a run."""
-    ran = [task for task in report.tasks if task.state is not TaskState.SKIPPED]
+    reused = [task for task in report.tasks if task.state is TaskState.CACHED]
+    ran = [task for task in report.tasks if task.state not in (TaskState.SKIPPED, TaskState.CACHED)]
     failed = [task for task in ran if task.state is TaskState.FAILED and not report.succeeded]
     if not report.tasks and not report.succeeded:
         return [f"{report.state}: nothing ran"]
     line = f"{report.state}: {len(ran)} of {len(report.tasks)} cells ran in {seconds_text(report.seconds)}"
+    if reused:
+        line += f"; {len(reused)} reused, {seconds_text(sum(task.saved for task in reused))} saved"
     if failed:
         line += f"; {failed[0].name} failed" if len(failed) == 1 else f"; {len(failed)} cells failed"
     lines = [line]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kanoe.engine.runner import Task
 from kanoe.ir.notebook import Cell, Notebook
 
-SKIP_TAG = "skip-execution"
+SKIP_TAGS = ("skip-execution", "skip")
 EXPECTED_ERROR_TAG = "raises-exception"
 
 
@@ -35,8 +35,9 @@ def _step(position: int, cell: Cell) -> Step:
     task = Task(id=cell.id, name=f"cell {position}", cell=position, code=cell.source, title=_title(cell.source))
     if cell.blank:
         return Step(task, skip="it is blank")
-    if SKIP_TAG in cell.tags:
-        return Step(task, skip=f"it is tagged {SKIP_TAG}")
+    for tag in SKIP_TAGS:
+        if tag in cell.tags:
+            return Step(task, skip=f"it is tagged {tag}")
     return Step(task, error_expected=EXPECTED_ERROR_TAG in cell.tags)
 
 

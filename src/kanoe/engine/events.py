@@ -312,6 +312,7 @@ _KINDS: dict[str, type[Event]] = {
         TaskMessage,
         LimitNear,
         TaskEnded,
+        TaskHeld,
         Noted,
         ProgramEnded,
         RunEnded,

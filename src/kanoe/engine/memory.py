@@ -38,7 +38,7 @@ class Memory(Protocol):
     def look_up(self, step: Step, state: State) -> Verdict:
         """Return whether a step can be reused, and why not."""
 
-    def record(self, step: Step, trace: Trace, messages: Told, state: State) -> Trace:
+    def record(self, step: Step, trace: Trace, messages: Told) -> Trace:
         """Remember an execution; returns it with what only the memory knows: its reads of what no cell writes."""
 
     def wrote(self, writes: Mapping[Reference, Value | None]) -> None:

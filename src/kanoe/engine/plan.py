@@ -8,10 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 from enum import StrEnum
 
 from kanoe.engine.cells import Step
-from kanoe.engine.reasons import State, asked, differing, label, listed, why_miss
+from kanoe.engine.reasons import (
+    Reason,
+    asked,
+    depends_on,
+    differing,
+    is_derived,
+    label,
+    listed,
+    plain,
+    why_miss,
+    writer_of,
+)
+from kanoe.engine.state import State
 from kanoe.ir.trace import Reference, Trace, Value
 
 
@@ -42,6 +55,7 @@ class Past:
         previous: what each cell did in the last run, by its id, whatever its code was then.
         guesses: what the source of a cell says, by its id.
         forced: why a cell is to run whatever is known, by its id: a tag, an option.
+        outside: the hash of what no cell writes, such as input files.
     """
 
     find: Callable[[str], Sequence[Trace]]
@@ -50,6 +64,7 @@ class Past:
     previous: Mapping[str, Trace] = field(default_factory=dict)
     guesses: Mapping[str, Guess] = field(default_factory=dict)
     forced: Mapping[str, str] = field(default_factory=dict)
+    outside: Callable[[Reference], str | None] = lambda _reference: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +108,17 @@ class PlannedStep:
         return self.verdict is not Verdict.HIT or self.replays is not None
 
 
-def plan_steps(steps: Sequence[Step], past: Past, initial: State) -> tuple[PlannedStep, ...]:
+def plan_steps(
+    steps: Sequence[Step], past: Past, initial: Mapping[Reference, Value] | None = None
+) -> tuple[PlannedStep, ...]:
     """Return what a run would do with each step that is not skipped, in order.
 
     Args:
         steps: the cells, in order.
         past: what is known of them.
-        initial: the state before the first.
+        initial: what there is before the first.
     """
-    walk = _Walk(past, initial)
+    walk = _Walk(past, initial or {})
     planned = [walk.take(step) for step in steps if step.skip is None]
     return _with_replays(planned, walk.lost)
 
@@ -129,12 +146,32 @@ def expected_seconds(planned: Sequence[PlannedStep]) -> tuple[float, float]:
     return least, most
 
 
+def same_cells(before: Sequence[tuple[str, str]], now: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return which cell of the last run each cell is, by their ids: the same code in the same order, else the same id.
+
+    Args:
+        before: the ids and the hashes of the codes of the cells of the last run, in order.
+        now: those of the notebook.
+    """
+    matcher = SequenceMatcher(None, [code for _, code in before], [code for _, code in now], autojunk=False)
+    found: dict[str, str] = {}
+    for kind, start, end, other, other_end in matcher.get_opcodes():
+        old, new = before[start:end], now[other:other_end]
+        if kind == "equal" or (kind == "replace" and len(old) == len(new)):
+            found |= {cell: earlier for (cell, _), (earlier, _) in zip(new, old, strict=True)}
+        elif kind == "replace":
+            ids = {cell for cell, _ in old}
+            found |= {cell: cell for cell, _ in new if cell in ids}
+    return found
+
+
 class _Walk:
     """The state while the cells are walked."""
 
-    def __init__(self, past: Past, initial: State) -> None:
+    def __init__(self, past: Past, initial: Mapping[Reference, Value]) -> None:
         self._past = past
-        self._state: dict[Reference, Value | None] = dict(initial)
+        self._state = State(past.outside)
+        self._state.values.update(initial)
         self._writers: dict[Reference, int] = {}
         self._open: dict[Reference, int] = {}
         self._hits: set[int] = set()
@@ -148,7 +185,7 @@ class _Walk:
         fitting = None if forced is not None else self._fitting(traces)
         if fitting is None:
             return self._miss(step, code, traces, forced)
-        waits = [reference for reference in fitting.reads if _plain(reference) in self._open]
+        waits = [reference for reference in fitting.reads if self._is_open(reference)]
         if waits:
             return self._maybe(step, fitting, waits)
         return self._hit(step, fitting)
@@ -156,11 +193,22 @@ class _Walk:
     def _fitting(self, traces: Sequence[Trace]) -> Trace | None:
         """Return the trace that applies, else the newest that does unless something open comes out differently."""
         applying = [trace for trace in traces if not self._settled_differences(trace)]
-        sure = (trace for trace in applying if not any(_plain(reference) in self._open for reference in trace.reads))
+        sure = (trace for trace in applying if not any(self._is_open(reference) for reference in trace.reads))
         return next(sure, applying[0] if applying else None)
 
     def _settled_differences(self, trace: Trace) -> list[Reference]:
-        return [reference for reference in differing(trace, self._state) if _plain(reference) not in self._open]
+        return [reference for reference in differing(trace, self._state.hash_of) if not self._is_open(reference)]
+
+    def _is_open(self, read: Reference) -> bool:
+        return bool(self._open) and self._waits_for(read) is not None
+
+    def _waits_for(self, read: Reference) -> Reference | None:
+        """Return what a read waits for, or `None` where it is settled."""
+        if plain(read) in self._open:
+            return plain(read)
+        if not is_derived(read):
+            return None
+        return next((written for written in self._open if depends_on(read, written)), None)
 
     def _hit(self, step: Step, trace: Trace) -> PlannedStep:
         planned = self._planned(step, Verdict.HIT, "reused", trace)
@@ -174,9 +222,9 @@ class _Walk:
     def _maybe(self, step: Step, trace: Trace, waits: Sequence[Reference]) -> PlannedStep:
         things: dict[int, list[str]] = {}
         for reference in waits:
-            writer = self._open[_plain(reference)]
-            if (name := label(_plain(reference))) not in things.setdefault(writer, []):
-                things[writer].append(name)
+            written = self._waits_for(reference) or reference
+            if (name := label(written)) not in things.setdefault(self._open[written], []):
+                things[self._open[written]].append(name)
         words = [f"cell {writer}'s {listed(names, 'or')}" for writer, names in sorted(things.items())]
         one = sum(len(names) for names in things.values()) == 1
         reason = f"it runs if {listed(words, 'or')} {'changes' if one else 'change'}"
@@ -188,11 +236,7 @@ class _Walk:
     def _miss(self, step: Step, code: str, traces: Sequence[Trace], forced: str | None) -> PlannedStep:
         position, previous = step.task.cell, self._past.previous.get(step.task.id)
         guess = self._past.guesses.get(step.task.id, Guess())
-        if forced is not None:
-            reason = asked(forced)
-        else:
-            settled = [self._without_open(trace) for trace in traces]
-            reason = why_miss(code, self._past.environment, settled, previous, self._state, self._writers, self._hits)
+        reason = asked(forced) if forced is not None else self._why_miss(code, traces, previous)
         known = traces[0] if traces else previous if previous is not None and previous.code == code else None
         if known is not None:
             planned = self._planned(step, Verdict.MISS, reason.text, known)
@@ -206,16 +250,29 @@ class _Walk:
         self._writers.update(dict.fromkeys(changed, position))
         return planned
 
-    def _without_open(self, trace: Trace) -> Trace:
-        """Return a trace without the reads that nobody can judge yet."""
-        return replace(trace, reads={key: value for key, value in trace.reads.items() if _plain(key) not in self._open})
+    def _why_miss(self, code: str, traces: Sequence[Trace], previous: Trace | None) -> Reason:
+        """Return why a cell runs, by what is settled: nobody can judge the rest yet."""
+        settled = [
+            replace(trace, reads={key: value for key, value in trace.reads.items() if not self._is_open(key)})
+            for trace in traces
+        ]
+        return why_miss(
+            code,
+            self._past.environment,
+            settled,
+            previous,
+            self._state.values,
+            self._writers,
+            self._hits,
+            self._state.hash_of,
+        )
 
     def _guessed(self, step: Step, reason: str, guess: Guess, previous: Trace | None) -> PlannedStep:
         """Return the step of a code that never ran: its names from the source, the rest as the cell did before."""
         other = [key for key in previous.reads if not _is_name(key)] if previous is not None else []
         written = [key for key in previous.writes if not _is_name(key)] if previous is not None else []
         reads = (*sorted(guess.reads), *other)
-        sources = self._sources(reads)
+        sources = self._sources(step, reads)
         return PlannedStep(
             step=step,
             verdict=Verdict.MISS,
@@ -233,12 +290,9 @@ class _Walk:
         reads = tuple(
             reference
             for reference, hashed in trace.reads.items()
-            if hashed is not None or _plain(reference) in self._writers
+            if hashed is not None or plain(reference) in self._writers
         )
-        sources = self._sources(reads)
-        self.lost[step.task.cell] = [
-            (reference, self._writers[_plain(reference)]) for reference in reads if self._is_lost(_plain(reference))
-        ]
+        sources = self._sources(step, reads)
         return PlannedStep(
             step=step,
             verdict=verdict,
@@ -251,32 +305,29 @@ class _Walk:
             sources=sources,
         )
 
-    def _sources(self, reads: Sequence[Reference]) -> dict[int, tuple[Reference, ...]]:
-        """Return what is read by who wrote it, in the order of the cells."""
+    def _sources(self, step: Step, reads: Sequence[Reference]) -> dict[int, tuple[Reference, ...]]:
+        """Return what a step reads by who wrote it, in the order of the cells; note what of it has no bytes."""
         found: dict[int, list[Reference]] = {}
         for reference in reads:
-            writer = self._writers.get(_plain(reference))
+            writer = writer_of(reference, self._writers)
             if writer is not None:
                 found.setdefault(writer, []).append(reference)
+                if self._is_lost(plain(reference)):
+                    self.lost.setdefault(step.task.cell, []).append((reference, writer))
         return {writer: tuple(found[writer]) for writer in sorted(found)}
 
     def _is_lost(self, reference: Reference) -> bool:
-        """Whether a cell wrote it and it has no bytes."""
-        value = self._state.get(reference)
-        if value is None or reference not in self._writers:
+        """Whether it has no bytes."""
+        value = self._state.values.get(reference)
+        if value is None:
             return False
         if value.bundle is not None:
             return value.bundle.pickle is None
         return reference.partition(":")[0] in ("random", "setting", "effect", "opaque") and value.blob is None
 
     def _apply(self, writes: Mapping[Reference, Value | None], position: int) -> None:
-        self._state.update(writes)
+        self._state.apply(position, writes)
         self._writers.update(dict.fromkeys(writes, position))
-
-
-def _plain(reference: Reference) -> Reference:
-    """Return the variable of a `group:` reference, any other as it is."""
-    return reference.removeprefix("group:")
 
 
 def _is_name(reference: Reference) -> bool:
@@ -305,4 +356,4 @@ def _with_replays(
 
 
 def _replay_text(reader: int, reference: Reference) -> str:
-    return f"reused, and replayed for cell {reader}: {label(_plain(reference))} cannot be kept"
+    return f"reused, and replayed for cell {reader}: {label(plain(reference))} cannot be kept"

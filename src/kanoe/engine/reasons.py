@@ -5,13 +5,18 @@ A sentence says `it` for the cell and has no full stop: `it reads df, which cell
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from kanoe.ir.trace import Reference, Trace, Value
 
 State = Mapping[Reference, Value | None]
+Hashes = Callable[[Reference], str | None]
+
+# Kinds of references that follow from files.
+DERIVED = frozenset({"exists", "folder", "tree", "files", "module", "modules"})
 
 
 class ReasonKind(StrEnum):
@@ -54,22 +59,58 @@ def asked(text: str) -> Reason:
 def hash_in(state: State, reference: Reference) -> str | None:
     """Return the hash that a reference has in a state; `None`: there is nothing.
 
-    A `group:` reference has the joint hash of the variable's bundle.
+    A `group:` reference has the joint hash of the variable's bundle. What follows from others (`folder:`, `setting:*`) is not known here.
     """
-    if reference.startswith("group:"):
-        value = state.get(reference.removeprefix("group:"))
-        return value.bundle.hash if value is not None and value.bundle is not None else None
-    value = state.get(reference)
+    value = state.get(plain(reference))
+    if value is not None and reference.startswith("group:"):
+        return value.bundle.hash if value.bundle is not None else None
     return value.hash if value is not None else None
 
 
-def differing(trace: Trace, state: State) -> Iterator[Reference]:
-    """Yield what a trace read that has another hash in the state, in the trace's order."""
-    return (reference for reference, hashed in trace.reads.items() if hash_in(state, reference) != hashed)
+def differing(trace: Trace, hash_of: Hashes) -> Iterator[Reference]:
+    """Yield what a trace read that has another hash now, in the trace's order."""
+    return (reference for reference, hashed in trace.reads.items() if hash_of(reference) != hashed)
+
+
+def plain(reference: Reference) -> Reference:
+    """Return the variable of a `group:` reference, any other as it is."""
+    return reference.removeprefix("group:")
+
+
+def depends_on(read: Reference, written: Reference) -> bool:
+    """Whether what is read follows from what is written: the same thing, a folder of the file, all settings of a library."""
+    if plain(read) == written:
+        return True
+    if read.endswith("*"):
+        return written.startswith(read[:-1])
+    kind, _, path = read.partition(":")
+    if kind not in DERIVED or not written.startswith("file:"):
+        return False
+    file = written.removeprefix("file:")
+    if kind in ("module", "modules"):
+        return file.rpartition("/")[0] in (path, path.rpartition("/")[0])
+    return file == path or (kind != "exists" and file.startswith(f"{path}/"))
+
+
+def writer_of(reference: Reference, writers: Mapping[Reference, int]) -> int | None:
+    """Return the position of the last cell that wrote what a reference reads."""
+    writer = writers.get(plain(reference))
+    if writer is not None or not is_derived(reference):
+        return writer
+    return max((place for written, place in writers.items() if depends_on(reference, written)), default=None)
+
+
+def is_derived(reference: Reference) -> bool:
+    """Whether a reference follows from several others."""
+    return reference.endswith("*") or reference.partition(":")[0] in DERIVED
 
 
 def why_not(
-    trace: Trace, state: State, writers: Mapping[Reference, int], unchanged: Container[int] = ()
+    trace: Trace,
+    state: State,
+    writers: Mapping[Reference, int],
+    unchanged: Container[int] = (),
+    hash_of: Hashes | None = None,
 ) -> Reason | None:
     """Return why a trace of this code in this environment does not apply to a state; `None`: it does.
 
@@ -78,14 +119,16 @@ def why_not(
         state: what there is now.
         writers: the positions of the cells that wrote, or deleted, what there is now.
         unchanged: the positions of cells that did now what they did before.
+        hash_of: the hash of anything that can be read, where the state alone does not say it: input files, folders.
     """
-    found = sorted(differing(trace, state), key=lambda reference: _telling(reference, writers))
+    hashes = hash_of or partial(hash_in, state)
+    found = sorted(differing(trace, hashes), key=lambda reference: _telling(reference, writers))
     if not found:
         return None
-    first = _Change.of(found[0], trace, state, writers, unchanged)
-    alike = [reference for reference in found if _Change.of(reference, trace, state, writers, unchanged) == first]
+    changes = [_Change.of(reference, trace, state, writers, unchanged, hashes) for reference in found]
+    alike = [reference for reference, change in zip(found, changes, strict=True) if change == changes[0]]
     labels = list(dict.fromkeys(label(reference) for reference in alike))
-    return Reason(ReasonKind.READS, first.sentence(labels), tuple(found), writers.get(found[0]))
+    return Reason(ReasonKind.READS, changes[0].sentence(labels), tuple(found), changes[0].writer)
 
 
 def why_miss(
@@ -96,6 +139,7 @@ def why_miss(
     state: State,
     writers: Mapping[Reference, int],
     unchanged: Container[int] = (),
+    hash_of: Hashes | None = None,
 ) -> Reason:
     """Return why no trace applies.
 
@@ -107,10 +151,12 @@ def why_miss(
         state: see `why_not`.
         writers: see `why_not`.
         unchanged: see `why_not`.
+        hash_of: see `why_not`.
     """
+    hashes = hash_of or partial(hash_in, state)
     if traces:
-        closest = min(traces, key=lambda trace: sum(1 for _ in differing(trace, state)))
-        return why_not(closest, state, writers, unchanged) or NEVER_RAN
+        closest = min(traces, key=lambda trace: sum(1 for _ in differing(trace, hashes)))
+        return why_not(closest, state, writers, unchanged, hashes) or NEVER_RAN
     if previous is not None and previous.code != code:
         return CODE_CHANGED
     if previous is not None and previous.environment != environment:
@@ -123,11 +169,32 @@ def label(reference: Reference) -> str:
     kind, _, name = reference.partition(":")
     if kind == "group":
         return f"{label(name)} and what shares its memory"
-    if kind in ("file", "folder"):
-        return _path_label(kind, name)
+    if kind == "file" or kind in DERIVED:
+        return _PATHS.get(kind, "{}").format(_short_path(name))
     if kind == "def":
         return name.split(":")[1] if ":" in name else name
-    return _LABELS.get(reference) or _KINDS.get(kind, "{}").format(name)
+    if reference in _LABELS:
+        return _LABELS[reference]
+    if kind == "setting":
+        return _setting_label(name)
+    if name.endswith("*"):
+        return _ALL.get(kind, "everything")
+    return _KINDS.get(kind, "{}").format(name)
+
+
+def _setting_label(name: str) -> str:
+    """Return `pandas' display.max_rows` for `pandas:display.max_rows`, `pandas' mode options` for `pandas:mode.*`."""
+    library, colon, option = name.partition(":")
+    if name == "*":
+        return "the settings"
+    owner = f"{library}'" if library.endswith("s") else f"{library}'s"
+    owner = {"environ": "the environment variable"}.get(library, owner)
+    if not colon:
+        return f"{owner} settings"
+    if option.endswith("*"):
+        inner = option.rstrip("*").rstrip(".:")
+        return "the environment variables" if library == "environ" else f"{owner} {inner} options".replace("  ", " ")
+    return f"{owner} {option}"
 
 
 def short_name(reference: Reference) -> str:
@@ -153,6 +220,21 @@ _KINDS = {
     "effect": "what earlier cells left in the process ({})",
     "opaque": "{}'s inner state",
 }
+_ALL = {
+    "name": "all variables",
+    "random": "the random states",
+    "effect": "what earlier cells left in the process",
+    "opaque": "what nobody can see",
+}
+_PATHS = {
+    "file": "{}",
+    "exists": "whether {} is there",
+    "folder": "the folder {}",
+    "tree": "what is below {}",
+    "files": "all files below {}",
+    "module": "the module {}",
+    "modules": "the modules in {}",
+}
 _LABELS = {
     "random:random": "Python's random state",
     "random:python": "Python's random state",
@@ -175,7 +257,12 @@ _VERBS = {
     "out": ("reads", "returns"),
     "def": ("uses", "defines"),
     "file": ("reads", "writes"),
+    "exists": ("asks", "decides"),
     "folder": ("lists", "fills"),
+    "tree": ("lists", "fills"),
+    "files": ("reads", "writes"),
+    "module": ("imports", "writes"),
+    "modules": ("looks into", "fills"),
     "random": ("draws from", "leaves"),
     "setting": ("works under", "sets"),
     "effect": ("works with", "leaves"),
@@ -188,19 +275,14 @@ _DEFINED = frozenset({"function", "type", "class", "ABCMeta", "EnumMeta", "EnumT
 
 def _telling(reference: Reference, writers: Mapping[Reference, int]) -> tuple[int, bool]:
     """Order what changed: variables before settings, what a cell is known to have written before what is not."""
-    return _ORDER.get(reference.partition(":")[0], len(_ORDER)), _writer_of(reference, writers) is None
+    return _ORDER.get(reference.partition(":")[0], len(_ORDER)), writer_of(reference, writers) is None
 
 
-def _writer_of(reference: Reference, writers: Mapping[Reference, int]) -> int | None:
-    return writers.get(reference.removeprefix("group:"))
-
-
-def _path_label(kind: str, path: str) -> str:
+def _short_path(path: str) -> str:
     for prefix in ("/kaggle/working/", "/kaggle/"):
         if path.startswith(prefix):
-            path = path.removeprefix(prefix)
-            break
-    return path if kind == "file" else f"the folder {path}"
+            return path.removeprefix(prefix)
+    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +304,14 @@ class _Change:
         state: State,
         writers: Mapping[Reference, int],
         unchanged: Container[int],
+        hash_of: Hashes,
     ) -> _Change:
-        writer = _writer_of(reference, writers)
-        value = state.get(reference.removeprefix("group:"))
+        writer = writer_of(reference, writers)
+        value = state.get(plain(reference))
         return cls(
             kind=reference.partition(":")[0],
             was_there=trace.reads[reference] is not None,
-            is_there=hash_in(state, reference) is not None,
+            is_there=hash_of(reference) is not None,
             writer=writer,
             unchanged=writer is not None and writer in unchanged,
             defined=value is not None and value.type in _DEFINED,
@@ -237,6 +320,8 @@ class _Change:
     def sentence(self, labels: Sequence[str]) -> str:
         uses, makes = _VERBS["def" if self.defined else self.kind] if self.kind in _VERBS else ("reads", "writes")
         things = listed(labels)
+        if self.kind == "exists":
+            return f"it asks {things}, which {self._by('changes', 'different', len(labels))}"
         if not self.was_there:
             return f"it looks for {things}, which {self._by('makes', 'there', len(labels))}"
         if not self.is_there:

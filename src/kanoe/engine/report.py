@@ -28,6 +28,7 @@ class TaskReport:
     """What came of one task; times are seconds since 1970, `None` where it never started.
 
     `memory` (the most bytes), `cpu` (seconds) and `disk` (bytes that the working folder grew by) are `None` where nobody measured.
+    `saved` are the seconds that a reused cell took when it ran.
     """
 
     name: str
@@ -41,6 +42,7 @@ class TaskReport:
     memory: int | None = None
     cpu: float | None = None
     disk: int | None = None
+    saved: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form that stands in `--json` reports: times as ISO 8601 in UTC."""
@@ -56,6 +58,7 @@ class TaskReport:
             "memory": self.memory,
             "cpu": round(self.cpu, 6) if self.cpu is not None else None,
             "disk": self.disk,
+            "saved": round(self.saved, 6),
         }
 
 
@@ -218,4 +221,5 @@ class ReportFold:
             memory=ended.memory,
             cpu=ended.cpu,
             disk=ended.disk,
+            saved=ended.details.get("reused", {}).get("seconds", 0.0),
         )

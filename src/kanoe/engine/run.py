@@ -164,9 +164,11 @@ class _Walk:
             if isinstance(last, TaskEnded):
                 break
             assert last is not None
+            yield last
             if not self._replay(last):
                 return None
         if not self._commit(step, last, messages):
+            yield TaskHeld(task=step.task.id, needs=(), reason=str(last.details.get("unwatched", "")))
             self._forget()
             return None
         yield replace(last, reason=last.reason or reason)
@@ -193,7 +195,7 @@ class _Walk:
         trace = ended.trace
         self.memory.wrote(trace.writes)
         if ended.state is TaskState.SUCCEEDED or (step.error_expected and _only_failed(ended)):
-            trace = self.memory.record(step, replace(trace, error=ended.reason), messages, self.state)
+            trace = self.memory.record(step, replace(trace, error=ended.reason), messages)
         self.state.apply(self.position, trace.writes)
         return True
 

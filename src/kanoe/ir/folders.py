@@ -7,7 +7,8 @@ What else a cell can read of a tree follows from those, so it is never written a
     folder:PATH     the names in a folder, with their kinds
     tree:PATH       everything below a folder: names, kinds, modes and sizes
     files:PATH      the same with all contents
-    module:PATH     what an import of this name would find in its folder: contents of `PATH.py`, `PATH/__init__.py`, ...
+    module:PATH     what an import of the last part of PATH finds in its folder: contents of `PATH.py`, `PATH/__init__.py`, ...
+    modules:PATH    the names that an import finds in a folder before it looks elsewhere
 
 Paths are quoted by `quote`: they may hold any byte.
 """
@@ -22,7 +23,7 @@ from kanoe.base.hashing import hash_text
 from kanoe.ir.trace import Reference, Value
 
 FILE = "file:"
-DERIVED = ("exists:", "folder:", "tree:", "files:", "module:")
+DERIVED = ("exists:", "folder:", "tree:", "files:", "module:", "modules:")
 _PLAIN = re.compile(r"[^%\x00-\x1f\x7f\udc80-\udcff]*")
 _STRANGE = re.compile(r"[%\x00-\x1f\x7f\udc80-\udcff]")
 _QUOTED = re.compile(rb"%([0-9A-F]{2})")
@@ -86,6 +87,9 @@ class Folders:
             return hash_text("exists", _kind(value)) if value is not None else None
         if kind == "module":
             return self._module(path)
+        if kind == "modules":
+            names = sorted(set(self._modules(path)))
+            return hash_text("modules", *names) if names else None
         if kind == "folder":
             names = self._children().get(path)
             entry = self._values.get(FILE + path)
@@ -127,16 +131,28 @@ class Folders:
 
     def _module(self, path: str) -> str | None:
         folder, _, name = path.rpartition("/")
-        names = [other for other in self._children().get(folder, ()) if other.partition(".")[0] == name]
-        lines = [self._line(f"{folder}/{other}", contents=True) for other in sorted(names) if _is_code(other)]
-        if name in names:
-            lines += [f"{name}/", *(other for other in sorted(self._children().get(path, ())) if other.startswith("__init__."))]
+        children = self._children()
+        found = [f"{folder}/{other}" for other in children.get(folder, ()) if _module_name(other) == name]
+        found += [f"{path}/{other}" for other in children.get(path, ()) if _module_name(other) == "__init__"]
+        lines = [self._line(entry, contents=True) for entry in sorted(found)]
+        if FILE + path in self._values:
+            lines.append(_kind(self._values[FILE + path]))
         return hash_text("module", *lines) if lines else None
+
+    def _modules(self, folder: str) -> Iterable[str]:
+        children = self._children()
+        for name in children.get(folder, ()):
+            module = _module_name(name)
+            if module is not None:
+                yield module
+            elif any(_module_name(other) == "__init__" for other in children.get(f"{folder}/{name}", ())):
+                yield name
 
 
 def _kind(value: Value | None) -> str:
     return str(value.summary.get("kind", "file")) if value is not None else "folder"
 
 
-def _is_code(name: str) -> bool:
-    return name.endswith((".py", ".so", ".pyc"))
+def _module_name(name: str) -> str | None:
+    """Return the name of the module in a file of this name; `None`: it is none."""
+    return name.partition(".")[0] if name.endswith((".py", ".so", ".pyc")) else None

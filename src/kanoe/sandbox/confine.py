@@ -22,7 +22,7 @@ from typing import Literal
 
 from kanoe.sandbox import launcher
 from kanoe.sandbox.first_process import write_first_process
-from kanoe.sandbox.layout import INPUT, MODULES, RUNTIME, WORKING, Layout
+from kanoe.sandbox.layout import GIVEN, INPUT, MODULES, RUNTIME, STAGING, WORKING, Layout
 from kanoe.sandbox.seccomp import deny_list
 
 SandboxKind = Literal["bubblewrap", "namespaces", "none"]
@@ -185,7 +185,7 @@ def confine(tool: Tool, layout: Layout, command: Sequence[str]) -> Confined:
         layout: what the program sees.
         command: the program; its paths are those of the sandbox.
     """
-    for name in ("tmp", "temp", "home"):
+    for name in ("tmp", "temp", "home", "staging", "given"):
         (layout.folders.scratch / name).mkdir(parents=True, exist_ok=True)
     null = _own_node(layout, Path(os.devnull)) or Path(os.devnull)
     if tool.kind == "none":
@@ -242,8 +242,10 @@ def _arguments(layout: Layout) -> Iterator[str]:
         (folders.scratch / "tmp", "/tmp"),  # noqa: S108 - the sandbox's own
         (folders.scratch / "home", "/root"),
         (folders.runtime, RUNTIME),
+        (folders.staging, STAGING),
     ):
         yield from ("--bind", str(source), target)
+    yield from ("--ro-bind", str(folders.given), GIVEN)
     # The tools may lie below the home that the sandbox hides, so they come after it.
     for tool in layout.tools:
         yield from ("--ro-bind", str(tool), str(tool))

@@ -16,6 +16,9 @@ INPUT = "/kaggle/input"
 WORKING = "/kaggle/working"
 MODULES = "/kaggle/lib"
 RUNTIME = "/run/kanoe"
+# What a session writes for Kanoe, and what it is given to read, on the file system of the store.
+STAGING = f"{RUNTIME}/staging"
+GIVEN = f"{RUNTIME}/given"
 
 # What notebooks test for to learn that they are on Kaggle, and what its image sets.
 KAGGLE_VARIABLES: Mapping[str, str] = {
@@ -62,6 +65,16 @@ class Folders:
     working: Path
     scratch: Path
     runtime: Path
+
+    @property
+    def staging(self) -> Path:
+        """What the session lays down for Kanoe to take."""
+        return self.scratch / "staging"
+
+    @property
+    def given(self) -> Path:
+        """What Kanoe lays down for the session to read."""
+        return self.scratch / "given"
 
 
 @dataclass(frozen=True, slots=True)

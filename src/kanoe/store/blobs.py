@@ -18,9 +18,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from kanoe.base.hashing import hash_content, hash_file
+from kanoe.base.files import remove_tree
+from kanoe.base.hashing import hash_content, hash_pieces
 from kanoe.base.stop import Stop
 from kanoe.store.database import Database
 from kanoe.store.staged import StrangeFileError, Taken, take_file, write_part
@@ -28,6 +29,8 @@ from kanoe.store.staged import StrangeFileError, Taken, take_file, write_part
 SMALL = 16 << 10  # bytes up to which content lies in the index
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MANY = 500  # values of one query
+_TRIES = 3  # at a file that others replace
+_PIECE = 1 << 20
 _MIGRATIONS = (
     """
     CREATE TABLE blobs (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL) STRICT, WITHOUT ROWID;
@@ -149,12 +152,7 @@ class Blobs:
         data = self._read_small(digest)
         if data is not None:
             return io.BytesIO(data)
-        if not self._is_whole(digest):
-            return None
-        try:
-            return self._place(digest).open("rb")
-        except FileNotFoundError:
-            return None
+        return self._open_whole(digest)
 
     def path(self, digest: str) -> Path | None:
         """Return a file with a blob's verified bytes, never to be written; of a small one it is made. `None` if there is none."""
@@ -175,14 +173,15 @@ class Blobs:
         Raises:
             OSError: the folder cannot be written.
         """
-        wanted = [digest for digest in dict.fromkeys(digests) if not os.path.lexists(folder / digest)]
+        asked = dict.fromkeys(digests)
+        missing = {digest for digest in asked if not _HASH.fullmatch(digest)}
+        wanted = [digest for digest in asked if digest not in missing and not os.path.lexists(folder / digest)]
         self._mark_used(wanted)
-        missing = set()
         for digest in wanted:
             data = self._read_small(digest)
             if data is not None:
                 write_part(data, folder).rename(folder / digest)
-            elif not self._is_whole(digest) or not self._link(digest, folder / digest):
+            elif not self._link(digest, folder / digest):
                 missing.add(digest)
         return missing
 
@@ -256,13 +255,13 @@ class Blobs:
 
     def _keep(self, taken: Sequence[Taken]) -> None:
         """Put content in its place, in one transaction."""
-        used = self._now()
         with self._index.write() as connection:
+            used = self._now()
             for one in taken:
                 row = (bytes.fromhex(one.hash), one.size, used)
                 connection.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)", row)
                 if one.data is not None:
-                    connection.execute("INSERT OR IGNORE INTO small VALUES (?, ?)", (row[0], one.data))
+                    connection.execute("INSERT OR REPLACE INTO small VALUES (?, ?)", (row[0], one.data))
                 else:
                     self._put_in_place(one)
 
@@ -273,11 +272,10 @@ class Blobs:
         if self._verified.get(one.hash) == _stamp(place) is not None:
             one.part.unlink()
             return
-        try:
-            one.part.rename(place)
-        except FileNotFoundError:
-            place.parent.mkdir(exist_ok=True)
-            one.part.rename(place)
+        place.parent.mkdir(exist_ok=True)
+        if place.is_dir() and not place.is_symlink():
+            remove_tree(place)
+        one.part.rename(place)
         stamp = _stamp(place)
         if one.own and stamp is not None:
             self._verified[one.hash] = stamp
@@ -292,43 +290,66 @@ class Blobs:
         return None
 
     def _is_whole(self, digest: str, *, forget: bool = True) -> bool:
-        """Return whether a blob's file has the content that its name says; it is forgotten if not."""
-        if not _HASH.fullmatch(digest):
-            return False
-        place = self._place(digest)
-        stamp = _stamp(place)
-        if stamp is not None and self._verified.get(digest) == stamp:
-            return True
-        with contextlib.suppress(OSError):
-            if stamp is not None and hash_file(place) == digest and _stamp(place) == stamp:
-                self._verified[digest] = stamp
-                return True
-        if forget:
-            self._forget(digest)
-        return False
+        file = self._open_whole(digest, forget=forget)
+        if file is not None:
+            file.close()
+        return file is not None
 
-    def _forget(self, digest: str) -> None:
-        """Remove a damaged blob; where nothing can be written it stays, and is a miss for each that reads it."""
+    def _open_whole(self, digest: str, *, forget: bool = True) -> IO[bytes] | None:
+        """Return a blob's file if it has the content that its name says; it is forgotten if not."""
+        if not _HASH.fullmatch(digest):
+            return None
+        for _ in range(_TRIES):
+            with contextlib.ExitStack() as stack:
+                file = _open_regular(self._place(digest))
+                if file is not None and self._verify(stack.enter_context(file), digest):
+                    stack.pop_all()
+                    return file
+            if not forget or self._forget(digest):
+                return None
+        return None
+
+    def _verify(self, file: IO[bytes], digest: str) -> bool:
+        """Return whether an open file has the content of a hash, and remember it."""
+        before = _stamp_of(os.fstat(file.fileno()))
+        if self._verified.get(digest) == before:
+            return True
+        try:
+            found = hash_pieces(iter(lambda: file.read(_PIECE), b""))
+            file.seek(0)
+        except OSError:
+            return False
+        if found != digest or _stamp_of(os.fstat(file.fileno())) != before:
+            return False
+        self._verified[digest] = before
+        return True
+
+    def _forget(self, digest: str) -> bool:
+        """Remove a damaged blob, unless another process made it whole meanwhile; return whether it is none now.
+
+        Where nothing can be written it stays, and is a miss for each that reads it.
+        """
         self._verified.pop(digest, None)
+        place, key = self._place(digest), bytes.fromhex(digest)
         with contextlib.suppress(OSError), self._index.write() as connection:
-            place, key = self._place(digest), bytes.fromhex(digest)
-            # Another process may have made it whole meanwhile.
-            if _stamp(place) is None or hash_file(place) != digest:
-                place.unlink(missing_ok=True)
-                connection.execute("DELETE FROM small WHERE hash = ?", (key,))
-                connection.execute("DELETE FROM blobs WHERE hash = ?", (key,))
+            file = _open_regular(place)
+            if file is not None:
+                with file:
+                    if self._verify(file, digest):
+                        return False
+            remove_tree(place)
+            connection.execute("DELETE FROM small WHERE hash = ?", (key,))
+            connection.execute("DELETE FROM blobs WHERE hash = ?", (key,))
+        return True
 
     def _link(self, digest: str, target: Path) -> bool:
         """Lay a verified blob at a path; our own link changes the file's times, which is no damage."""
-        place = self._place(digest)
-        file = self.open(digest)
+        file = self._open_whole(digest)
         if file is None:
             return False
         with file:
             try:
-                os.link(place, target)
-            except FileNotFoundError:
-                return False
+                os.link(f"/proc/self/fd/{file.fileno()}", target, follow_symlinks=True)
             except OSError:
                 part = target.with_name(f".{digest}.part")
                 with part.open("wb") as copy:
@@ -337,15 +358,12 @@ class Blobs:
                 part.chmod(0o444)
                 part.rename(target)
                 return True
-        stamp = _stamp(place)
-        if stamp is not None:
-            self._verified[digest] = stamp
+            self._verified[digest] = _stamp_of(os.fstat(file.fileno()))
         return True
 
     def _mark_used(self, digests: Sequence[str]) -> None:
-        now = self._now()
-        keys = [(now, bytes.fromhex(digest)) for digest in digests if _HASH.fullmatch(digest)]
         with contextlib.suppress(OSError), self._index.write() as connection:
+            keys = [(self._now(), bytes.fromhex(digest)) for digest in digests]
             connection.executemany("UPDATE blobs SET used = ? WHERE hash = ?", keys)
 
     def _now(self) -> float:
@@ -367,12 +385,28 @@ def _give_back(one: Taken, place: int, name: str) -> None:
 def _stamp(path: Path) -> Stamp | None:
     """Return what changes when a regular file does; `None` if there is none."""
     try:
-        status: Any = path.lstat()
+        status = path.lstat()
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
+    return _stamp_of(status)
+
+
+def _stamp_of(status: os.stat_result) -> Stamp:
     return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _open_regular(path: Path) -> IO[bytes] | None:
+    """Open a file of ours, unless something else stands there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    return None
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from kanoe.store.home import Store
 _MARK = re.compile(r"[0-9a-f]{10}")
 # How half-made things are called, and how deep in which room they lie.
 _UNFINISHED = re.compile(r".*\.part|\..*\.part|unpacking-.*|wheel\..*|history\..*")
-_DEPTHS = {"environments": 1, "inputs": 1, "locks": 2, "registry": 2, "side-data": 3, "workers": 1}
+_DEPTHS = {"blobs": 1, "environments": 1, "inputs": 1, "locks": 2, "registry": 2, "side-data": 3, "workers": 1}
 
 
 @dataclass(frozen=True, slots=True)

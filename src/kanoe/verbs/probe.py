@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kanoe.back.worker_zip import worker_zip
+from kanoe.back.worker_folder import worker_folder
 from kanoe.base.files import read_untrusted, remove_tree, replace_file
 from kanoe.base.hashing import hash_text
 from kanoe.base.processes import check_stop
@@ -106,7 +106,7 @@ def _try(
     source: Source, ready: Ready, store: Store, statements: Sequence[str], stop: Stop
 ) -> dict[str, Mapping[str, Any]]:
     """Return what became of the statements that fail; one that ends the process hides those after it."""
-    worker = worker_zip(store.workers)
+    worker = worker_folder(store.workers)
     with (
         _scratch(store) as working,
         laid_out(

@@ -16,14 +16,14 @@ from kanoe.back.failures import Circumstances, explain_failure, explain_limit_ne
 from kanoe.back.masking import Mask, masked
 from kanoe.back.run_folder import RunFolder, Watch, make_directory, new_run_id
 from kanoe.back.sessions import SessionPlan, SessionRunner
-from kanoe.back.worker_zip import worker_zip
-from kanoe.base.diagnostics import Diagnostic, cell_place, error, info
+from kanoe.back.worker_folder import compile_worker, worker_folder
+from kanoe.base.diagnostics import Diagnostic, cell_place, error, info, warning
 from kanoe.base.errors import CancelledError, ExitCode, InputError, KanoeError, UnavailableError
 from kanoe.base.files import read_untrusted
 from kanoe.base.secrets import Secrets
 from kanoe.base.stop import Stop, until_stopped
-from kanoe.engine.cells import plan_cells
-from kanoe.engine.events import LimitNear, ProgramStarted, TaskEnded, TaskState
+from kanoe.engine.cells import Step, plan_cells
+from kanoe.engine.events import LimitNear, ProgramStarted, TaskEnded, TaskHeld, TaskState
 from kanoe.engine.report import Report
 from kanoe.engine.run import Limits, run_program
 from kanoe.engine.runner import Task
@@ -39,6 +39,7 @@ from kanoe.store.contents import Contents
 from kanoe.store.home import Store, open_store
 from kanoe.store.records import Records
 from kanoe.verbs.answers import answered
+from kanoe.verbs.cells import CellsOptions, Watched, find_cells, watch_cells
 from kanoe.verbs.environment import Ready, ignore
 from kanoe.verbs.queue import living_run, wait_for_slot
 from kanoe.verbs.revive import Failure, Revival
@@ -64,6 +65,11 @@ class RunOptions(SandboxOptions):
             where the day was inferred from the notebook, else only where it is known what is missing or which release changed.
         disk: bytes that its working folder may hold; `None`: what is free.
         kaggle_limits: whether Kaggle's own limits hold where nothing else is given: 4 CPUs, 30 GiB, 20 GiB of disk, 12 hours.
+        cells: whether each cell is watched, and reused where nothing that it reads has changed; else all run, unwatched.
+        cache: whether earlier executions of cells are used at all; what runs is remembered all the same.
+        refresh: cells that run whatever is remembered, each a position, an id or a tag.
+        first: a cell that runs whatever is remembered, and so do all after it; `None`: none.
+        until: the last cell to run; `None`: all.
         jobs: how many runs may go on at once on this machine; `None`: as many as it has CPUs.
     """
 
@@ -78,6 +84,11 @@ class RunOptions(SandboxOptions):
     revive: bool | None = None
     disk: int | None = None
     kaggle_limits: bool = False
+    cells: bool = True
+    cache: bool = True
+    refresh: Sequence[str] = ()
+    first: str | None = None
+    until: str | None = None
     jobs: int | None = None
 
 
@@ -99,6 +110,11 @@ class RunChanges(TypedDict, total=False):
     cpus: int | None
     disk: int | None
     kaggle_limits: bool
+    cells: bool
+    cache: bool
+    refresh: Sequence[str]
+    first: str | None
+    until: str | None
     secrets: Mapping[str, str] | Sequence[str]
     variables: Mapping[str, str]
     gpu: bool
@@ -181,8 +197,8 @@ def _run_attempts(job: _Job) -> None:
     revival = Revival(job.source, job.options, job.store, job.folder.take, job.stop, revive=job.options.revive)
     ready: Ready | None = until_stopped(revival.first, job.stop)
     while ready is not None:
-        with _session(job, ready) as plan, compiling(ready.environment):
-            failure = _run_cells(job, plan, revival)
+        with _session(job, ready) as watched, compiling(ready.environment):
+            failure = _run_cells(job, watched, revival)
         if failure is None or job.stop.requested:
             break
         ready = until_stopped(functools.partial(revival.next, failure), job.stop)
@@ -271,11 +287,12 @@ def _written(folder: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _session(job: _Job, ready: Ready) -> Iterator[SessionPlan]:
+def _session(job: _Job, ready: Ready) -> Iterator[Watched]:
     """Lay out what the notebook will see; yields how to start its kernel."""
     source, folder = job.source, job.folder
     folder.keep_lock(ready.lock)
-    worker = worker_zip(job.store.workers)
+    worker = worker_folder(job.store.workers)
+    compile_worker(worker, ready.environment.python)
     ready = replace(ready, tools=(*ready.tools, worker))
     # A plain script may read its own file, which on Kaggle stands there.
     files = [Mount(source.path, f"/kaggle/src/{source.path.name}")] if source.kind == "script" else []
@@ -289,9 +306,18 @@ def _session(job: _Job, ready: Ready) -> Iterator[SessionPlan]:
         script = next((file.target if place.tool.kind != "none" else str(file.source) for file in files), None)
         try:
             with answered(place.tool, layout, source, job.secrets, job.options.variables) as told:
-                yield SessionPlan(place.tool, told, ready.environment.python, worker, script)
+                plan = SessionPlan(place.tool, told, ready.environment.python, worker, script)
+                yield _watched(job, ready, plan)
         finally:
             _keep_log(place.layout.folders.runtime / "kernel.log", folder, job.secrets)
+
+
+def _watched(job: _Job, ready: Ready, plan: SessionPlan) -> Watched:
+    """Return how the session is watched, where cells are to be reused one by one."""
+    if not job.options.cells:
+        return Watched(plan, None)
+    options = CellsOptions(job.options.cache, tuple(job.options.refresh), job.options.first, job.options.variables)
+    return watch_cells(job.source, job.store, plan, ready, options, job.folder.run)
 
 
 def _keep_log(log: Path, folder: RunFolder, secrets: Mapping[str, str]) -> None:
@@ -334,10 +360,11 @@ def _hashing(sources: Sequence[DataSource], contents: Contents, folder: RunFolde
         ]
 
 
-def _run_cells(job: _Job, plan: SessionPlan, revival: Revival) -> Failure | None:
+def _run_cells(job: _Job, watched: Watched, revival: Revival) -> Failure | None:
     """Run the cells and explain what fails; returns what another environment may mend."""
+    plan, memory = watched.plan, watched.memory
     name, options, folder, stop = job.source.path.name, job.options, job.folder, job.stop
-    steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in plan_cells(job.source.notebook)]
+    steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in _steps(job.source, options)]
     by_task = {step.task.id: step for step in steps}
     circumstances = Circumstances(name, plan.layout.internet, plan.tool.kind != "none", plan.layout.limits)
     run_seconds = KAGGLE_SECONDS if options.timeout is None and options.kaggle_limits else options.timeout
@@ -347,10 +374,12 @@ def _run_cells(job: _Job, plan: SessionPlan, revival: Revival) -> Failure | None
     started = time.monotonic()
     folder.take(ProgramStarted(tasks=len(steps), sandbox=plan.tool.kind))
     try:
-        for event in run_program(steps, runner, limits, stop, idle=folder.idle):
+        for event in run_program(steps, runner, limits, stop, idle=folder.idle, memory=memory, state=watched.state):
             folder.take(event)
             if isinstance(event, LimitNear):
                 folder.note(explain_limit_near(by_task[event.task].task, event, circumstances))
+            elif isinstance(event, TaskHeld) and not event.needs:
+                folder.note(_explain_unwatched(name, by_task[event.task].task, event))
             elif isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
                 step = by_task[event.task]
                 if step.error_expected and not event.details.get("fatal"):
@@ -372,7 +401,24 @@ def _run_cells(job: _Job, plan: SessionPlan, revival: Revival) -> Failure | None
         failure = Failure(-1, "the start", "", problem.diagnostics[0].message, "")
     finally:
         runner.close()
+        if memory is not None:
+            memory.remember_run([step.task.id for step in steps])
     return failure
+
+
+def _explain_unwatched(name: str, task: Task, held: TaskHeld) -> Diagnostic:
+    message = f"what the cell reads and writes cannot be watched: {held.reason or 'its process ended'}"
+    hint = "All cells run again from the top and nothing is reused; `--whole` does so from the start"
+    return warning("cells-unwatched", message, place=cell_place(name, task.cell), hint=hint)
+
+
+def _steps(source: Source, options: RunOptions) -> list[Step]:
+    """Return the steps; those after the last that is wanted are skipped."""
+    steps = list(plan_cells(source.notebook))
+    if options.until is not None:
+        last = max(find_cells(source, options.until, "--until"))
+        steps[last + 1 :] = [replace(step, skip=f"it comes after cell {last} (--until)") for step in steps[last + 1 :]]
+    return steps
 
 
 def _failure(task: Task, ended: TaskEnded, seconds: float) -> Failure:

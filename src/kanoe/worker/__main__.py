@@ -1,4 +1,4 @@
-"""Start of the zip: `python worker.zip CONFIGURATION`."""
+"""Start of the worker: `python FOLDER CONFIGURATION`."""
 
 import fcntl
 import json

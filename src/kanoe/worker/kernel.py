@@ -28,7 +28,7 @@ def main(configuration):
         os.setpgid(0, 0)  # an interrupt goes to this group: the kernel and the children of its cells
     faulthandler.enable(file=log)
     _end_with_parent()
-    del sys.path[0]  # the zip: `python -m ipykernel_launcher` removes its own folder too
+    del sys.path[0]  # the worker's folder: `python -m ipykernel_launcher` removes its own folder too
     app_class = _kernel_app_class()
     sys.argv = [sys.modules["ipykernel"].__path__[0] + "_launcher.py", "-f", configuration["connection"]]
     sys.argv.append("--HistoryManager.hist_file=:memory:")
@@ -41,10 +41,20 @@ def main(configuration):
     _install_by_magic(app.shell)
     _remember_words(configuration["words"])
     if configuration.get("tracking"):
+        _watch(app.kernel, configuration["tracking"], log)
+    app.start()
+
+
+def _watch(kernel, configuration, log):
+    """Watch what cells read and write; where that is not possible the session runs them all the same."""
+    try:
         from kanoe_worker.track.tracker import Tracker
 
-        Tracker(app.kernel, configuration["tracking"])
-    app.start()
+        Tracker(kernel, configuration)
+    except Exception:
+        import traceback
+
+        os.write(log, traceback.format_exc().encode("utf-8", "replace"))
 
 
 def _remember_words(path):

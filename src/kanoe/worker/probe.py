@@ -18,7 +18,7 @@ def main(configuration):
     log = os.open(configuration["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    del sys.path[0]  # the zip
+    del sys.path[0]  # the worker's folder
     namespace = {"__name__": "__main__"}
     with open(configuration["answers"], "w") as answers:
         for position, statement in enumerate(configuration["imports"]):

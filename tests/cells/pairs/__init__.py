@@ -50,7 +50,7 @@ class Pair:
 
     def side(self, absent: str) -> list[PairCell]:
         """The cells of one side, without those of the other."""
-        return [cell for cell in self.cells if cell.mark not in absent]
+        return [cell for cell in self.cells if not cell.mark or cell.mark not in absent]
 
     @property
     def before(self) -> list[PairCell]:
@@ -111,7 +111,7 @@ def _read_cells(body: str) -> list[PairCell]:
     for match, end in zip(found, ends, strict=True):
         mark, markdown, tags = match.groups()
         # An edited cell keeps its id, as it does in an editor.
-        follows = mark in "+=" and mark and cells and cells[-1].mark == "-"
+        follows = mark == "+" and cells and cells[-1].mark == "-"
         identity = cells[-1].id if follows else f"cell-{len(cells)}"
         source = body[match.end() : end].strip("\n")
         kind = "markdown" if markdown else "code"

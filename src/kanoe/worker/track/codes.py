@@ -106,3 +106,55 @@ def _numbers():
     shell = getattr(getattr(module, "InteractiveShell", None), "_instance", None)
     numbers = getattr(getattr(shell, "compile", None), "_filename_map", None)
     return numbers if type(numbers) is dict else {}
+
+
+def is_plain(code):
+    """Return whether a code object holds only what a compiler puts there."""
+    return all([_is_plain_constant(value) for value in code.co_consts])
+
+
+def _is_plain_constant(value):
+    kind = type(value)
+    if kind is types.CodeType:
+        return is_plain(value)
+    if kind is tuple or kind is frozenset:
+        return all([_is_plain_constant(item) for item in value])
+    return kind in _CONSTANTS
+
+
+def new_cell():
+    """Return an empty cell."""
+
+    def outer():
+        if False:
+            held = None
+        return lambda: held
+
+    return outer().__closure__[0]
+
+
+def set_cell(cell, value):
+    """Put a value into a cell; before Python 3.7 only code can."""
+    if sys.version_info >= (3, 7):
+        cell.cell_contents = value
+    else:
+        types.FunctionType(_SETTER, {}, "setter", None, (cell,))(value)
+
+
+def _setter_code():
+    """Return the code of a function that stores into the one cell of its closure."""
+
+    def outer():
+        held = None
+
+        def setter(value):
+            nonlocal held
+            held = value
+
+        return setter, held
+
+    return [value for value in outer.__code__.co_consts if type(value) is types.CodeType][0]
+
+
+_CONSTANTS = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis), slice])
+_SETTER = _setter_code()

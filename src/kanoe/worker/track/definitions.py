@@ -6,14 +6,18 @@ Each has one reference for life, `def:function:clean:5f3a09c1d2e4`, and is a roo
 How values use this module:
 
     token(thing)     the string for `persistent_id`, or None: a definition's reference, or a member of a notebook's enumeration
+                     (`member:def:class:Color:5f3a09c1d2e4:RED`): it belongs to its class, which a value that holds it needs
     parts(thing)     a plain tuple of all it holds, to walk and to hash. It contains code objects, cells and so on as they are:
                      `savers.find` knows these. A *cell* (and the private globals of `exec`) is shared mutable memory: two functions
                      that hold one cell are one group, whatever the cell contains.
     lost(thing)      why it has no bytes, or None
     shells.pack, shells.make, shells.fill    bytes of a bundle's definitions, and back (see `shells`)
     find(token)      the living object
+
+Nothing here runs code of the notebook or asks an object anything that it could answer itself.
 """
 
+import enum
 import hashlib
 import marshal
 import sys
@@ -22,17 +26,47 @@ import weakref
 
 from kanoe_worker.track import codes
 
-_MARSHAL = 2
-_SIMPLE = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis)])
-_Function = types.FunctionType
-_Cell = type((lambda x: lambda: x)(0).__closure__[0])
-_dictionary_of = type.__dict__["__dict__"].__get__
-_module_dictionary_of = types.ModuleType.__dict__["__dict__"].__get__
-_qualname_of = type.__dict__["__qualname__"].__get__
-_heap = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+SIMPLE = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis)])
+Function = types.FunctionType
+Cell = type((lambda x: lambda: x)(0).__closure__[0])
+
+dictionary_of = type.__dict__["__dict__"].__get__
+name_of = type.__dict__["__name__"].__get__
+qualname_of = type.__dict__["__qualname__"].__get__
+bases_of = type.__dict__["__bases__"].__get__
+mro_of = type.__dict__["__mro__"].__get__
 _flags_of = type.__dict__["__flags__"].__get__
-_bases_of = type.__dict__["__bases__"].__get__
-_mro_of = type.__dict__["__mro__"].__get__
+_module_name_of = type.__dict__["__module__"].__get__
+_module_dictionary_of = types.ModuleType.__dict__["__dict__"].__get__
+_HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_MARSHAL = 2
+_EnumMeta = type(enum.Enum)
+_GetSet = type(Function.__code__)
+_Member = type(Function.__closure__)
+_BuiltinFunction = type(len)
+_C_DESCRIPTORS = (type(str.join), type(object.__init__), type(dict.__dict__["fromkeys"]))
+_MADE = frozenset(["__dict__", "__weakref__", "_abc_impl"])  # what creating a class makes anew
+_MADE_BY_OLD_PYTHON = frozenset(
+    [
+        "_abc_registry",
+        "_abc_cache",
+        "_abc_negative_cache",
+        "_abc_negative_cache_version",
+        "_abc_generic_negative_cache",
+        "_abc_generic_negative_cache_version",
+        "__tree_hash__",
+    ]
+)
+_PLAIN_METACLASSES = frozenset(["abc.ABCMeta", "enum.EnumMeta", "enum.EnumType"])
+
+
+class Line(object):
+    """A line number in a class's dictionary: kept, but not part of its value (see `savers`)."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number):
+        self.number = number
 
 
 class Definitions(object):
@@ -49,6 +83,7 @@ class Definitions(object):
         self._things = {}  # reference -> weak reference
         self._taken = frozenset()
         self._fresh = set()
+        self._metaclasses = {}  # name -> why classes of it are lost, or None
 
     def begin(self, taken):
         """Before a cell: `taken` are the references that the state holds; no new definition gets one of them."""
@@ -58,13 +93,13 @@ class Definitions(object):
     def is_definition(self, thing):
         """Return whether something is a function or class that no library holds under its name."""
         kind = type(thing)
-        if kind is not _Function and not (kind is type or type in _mro_of(kind)):
+        if kind is not Function and kind is not type and type not in mro_of(kind):
             return False
         known = self._kinds.get(id(thing))
         if known is not None and known[0]() is thing:
             return known[1]
-        found = (kind is _Function or bool(_flags_of(thing) & _heap)) and library_name(thing) is None
-        self._remember(self._kinds, thing, found)
+        found = (kind is Function or _made_by_python(thing)) and library_name(thing) is None
+        _remember(self._kinds, thing, found)
         return found
 
     def reference(self, thing):
@@ -72,7 +107,8 @@ class Definitions(object):
         known = self._references.get(id(thing))
         if known is not None and known[0]() is thing:
             return known[1]
-        base = "def:%s:%s:%s" % (_kind(thing), _readable(thing), hashlib.sha256(_first_sight(thing)).hexdigest()[:12])
+        kind = "function" if type(thing) is Function else "class"
+        base = "def:%s:%s:%s" % (kind, _readable(thing), hashlib.sha256(self._first_sight(thing)).hexdigest()[:12])
         reference, ordinal = base, 0
         while reference in self._taken or reference in self._fresh:
             ordinal += 1
@@ -86,92 +122,328 @@ class Definitions(object):
         if old is not None and old is not thing:
             self._references.pop(id(old), None)
         self._fresh.add(reference)
-        self._remember(self._references, thing, reference)
-        self._things[reference] = weakref.ref(thing)
+        _remember(self._references, thing, reference)
+        self._things[reference] = weakref.ref(thing, lambda dead: self._forget(reference, dead))
 
     def find(self, token):
         """Return the living object of a reference or another token, or None."""
         found = self._things.get(token)
-        return None if found is None else found()
+        if found is not None:
+            return found()
+        return self._find_member(token) if token.startswith("member:") else None
 
     def token(self, thing):
-        """Return what stands for an object that belongs to a definition, or None."""
-        return self.reference(thing) if self.is_definition(thing) else None
+        """Return what stands for an object that is a definition or belongs to one, or None."""
+        kind = type(thing)
+        if kind is Function or kind is type:
+            return self.reference(thing) if self.is_definition(thing) else None
+        metaclass = type(kind)
+        if metaclass is type:  # an instance of an ordinary class
+            return self.reference(thing) if type in mro_of(kind) and self.is_definition(thing) else None
+        if type in mro_of(kind):
+            return self.reference(thing) if self.is_definition(thing) else None
+        if _EnumMeta in mro_of(metaclass) and self.is_definition(kind):
+            name = member_name(thing)
+            return None if name is None else "member:%s:%s" % (self.reference(kind), name)
+        return None
+
+    def owner(self, thing):
+        """Return the definition that an object with a token belongs to: itself, or the class of a member."""
+        return thing if type(thing) is Function or type in mro_of(type(thing)) else type(thing)
 
     def parts(self, thing):
-        """Return all that a definition holds as a plain tuple."""
-        if type(thing) is _Function:
-            return self._function_parts(thing)
-        return self._class_parts(thing)
+        """Return all that a definition holds as a plain tuple.
+
+        A function: its names, code, globals (None: the notebook's; a module's name; or the private dict itself), defaults, keyword
+        defaults, cells, annotations, attributes, type parameters. A class: its names, metaclass, bases, layout, entries (a dict
+        without what Python makes anew), registered subclasses, members of an enumeration.
+        """
+        if type(thing) is Function:
+            return (
+                ("function", thing.__name__, thing.__qualname__, thing.__module__, thing.__doc__),
+                thing.__code__,
+                self.globals_of(thing),
+                thing.__defaults__,
+                thing.__kwdefaults__,
+                thing.__closure__,
+                thing.__annotations__,
+                thing.__dict__,
+                getattr(thing, "__type_params__", ()),
+            )
+        members = tuple([(name, _payload(member), _state(member)) for name, member in members_of(thing)])
+        return (
+            ("class", name_of(thing), qualname_of(thing)),
+            type(thing),
+            bases_of(thing),
+            layout_of(thing),
+            entries_of(thing),
+            registered_of(thing),
+            members,
+        )
+
+    def globals_of(self, function):
+        """Return None for the notebook's namespace, the name of the module whose they are, or a private dict."""
+        found = function.__globals__
+        main = sys.modules.get("__main__")
+        if found is self.namespace or (type(main) is types.ModuleType and found is main.__dict__):
+            return None
+        name = found.get("__name__")
+        module = sys.modules.get(name) if type(name) is str else None
+        if module is not None and types.ModuleType in mro_of(type(module)) and _module_dictionary_of(module) is found:
+            return name
+        return found
 
     def lost(self, thing):
         """Return why a definition has no bytes, or None."""
-        return None
+        if type(thing) is Function:
+            found = self.globals_of(thing)
+            if type(found) is dict and found.get("__spec__") is not None:
+                return "a function of a module that is no longer there"
+            return None if codes.is_plain(thing.__code__) else "a function with changed code"
+        for kind in (type(thing),) + bases_of(thing):
+            if not self.is_definition(kind) and class_name(kind) is None:
+                return "a class made from %s, which no module holds" % name_of(kind)
+        if any([_payload(member) is NO_PAYLOAD for _, member in members_of(thing)]):
+            return "an enumeration of %s" % name_of(bases_of(thing)[0])
+        return self._lost_by_metaclass(type(thing))
 
     def mentions(self, thing):
-        """Return what a definition's own code mentions of the namespace (`reads.Mentions`); for a library's code: nothing."""
+        """Return what a definition's own code mentions of the namespace (`reads.Mentions`); nothing for a library's code."""
         from kanoe_worker.track import reads
 
-        return reads.mentions_of_code(thing.__code__) if type(thing) is _Function else reads.Mentions()
+        if type(thing) is Function and self.globals_of(thing) is None:
+            return reads.mentions_of_code(thing.__code__)
+        found = reads.Mentions()
+        if type(thing) is not Function:
+            found.strings.update(_annotation_names(dictionary_of(thing).get("__annotations__")))
+        return found
 
-    def _remember(self, table, thing, value):
-        key = id(thing)
+    def _find_member(self, token):
+        _, reference, name = token.split(":", 1)[0], token[7:].rsplit(":", 1)[0], token.rsplit(":", 1)[1]
+        kind = self.find(reference)
+        if kind is None:
+            return None
+        for known, member in members_of(kind):
+            if known == name:
+                return member
+        return kind(int(name[1:])) if name.startswith("=") else None  # a combination of flags that nobody made yet
 
-        def forget(dead):
-            if key in table and table[key][0] is dead:
-                del table[key]
+    def _forget(self, reference, dead):
+        if self._things.get(reference) is dead:
+            del self._things[reference]
 
-        table[key] = (weakref.ref(thing, forget), value)
+    def _lost_by_metaclass(self, metaclass):
+        if metaclass is type:
+            return None
+        name = "%s.%s" % (_module_name_of(metaclass), name_of(metaclass))
+        if name in _PLAIN_METACLASSES:
+            return None
+        if any(["mro" in dictionary_of(kind) for kind in mro_of(metaclass) if kind is not type]):
+            return "a class whose metaclass orders its bases"
+        if name not in self._metaclasses:
+            try:
+                type.__new__(metaclass, "_", (), {})
+            except TypeError:
+                self._metaclasses[name] = "a class that only C can make (%s)" % name
+            else:
+                self._metaclasses[name] = None
+        return self._metaclasses[name]
 
-    def _function_parts(self, thing):
-        return ("function", thing.__name__, thing.__qualname__, thing.__code__, thing.__defaults__, thing.__kwdefaults__,
-                thing.__closure__, thing.__annotations__, thing.__dict__, thing.__module__, thing.__doc__)  # fmt: skip
-
-    def _class_parts(self, thing):
-        entries = dict(_dictionary_of(thing))
-        for name in ("__dict__", "__weakref__"):
-            entries.pop(name, None)
-        return ("class", type(thing), _bases_of(thing), entries)
+    def _first_sight(self, thing):
+        """Return bytes of what a definition is when it is first seen: its code and what is simple of its values."""
+        if type(thing) is Function:
+            values = [_contents(cell) for cell in thing.__closure__ or ()]
+            values.extend(thing.__defaults__ or ())
+            return codes.digestible(thing.__code__) + _simple(values)
+        names = [class_name(kind) or self.is_definition(kind) and self.reference(kind) for kind in bases_of(thing)]
+        entries = [marshal.dumps((qualname_of(thing), str(names)), _MARSHAL)]
+        for name, value in sorted(entries_of(thing).items()):
+            code = getattr(value, "__code__", None) if type(value) is Function else None
+            entries.append(marshal.dumps(name, _MARSHAL) + (codes.digestible(code) if code is not None else _simple([value])))
+        return b"".join(entries)
 
 
 def library_name(thing):
-    """Return the module and qualified name under which a library holds a function or class, or None. Runs no code of either."""
-    if type(thing) is _Function:
+    """Return the module and qualified name under which a library holds a function or class, or None."""
+    if type(thing) is Function:
         module, qualname = thing.__module__, thing.__qualname__
     else:
-        module, qualname = _dictionary_of(thing).get("__module__", "builtins"), _qualname_of(thing)
-        if not _flags_of(thing) & _heap:
-            module = type.__dict__["__module__"].__get__(thing)
+        module, qualname = _module_name(thing), qualname_of(thing)
     if type(module) is not str or module == "__main__":
         return None
-    return (module, qualname) if _held(module, qualname) is thing else None
+    return (module, qualname) if held(module, qualname) is thing else None
 
 
-def _held(module, qualname):
-    found = sys.modules.get(module)
-    if found is None or types.ModuleType not in _mro_of(type(found)):
-        return None
-    dictionary = _module_dictionary_of(found)
+def class_name(kind):
+    """Return the module and qualified name under which any module holds a class, or None."""
+    found = library_name(kind)
+    if found is not None:
+        return found
+    for module in (_module_name(kind), "types", "builtins"):
+        dictionary = _module_dictionary(module)
+        for name in sorted(dictionary) if module != "__main__" else ():
+            if dictionary[name] is kind:
+                return (module, name)
+    return None
+
+
+def held(module, qualname):
+    """Return what a loaded module holds under a qualified name, or None. Asks dictionaries only."""
+    dictionary = _module_dictionary(module)
+    found = None
     for name in qualname.split("."):
-        if name not in dictionary:
-            return None
-        found = dictionary[name]
-        if type not in _mro_of(type(found)):
-            dictionary = {}
-        else:
-            dictionary = _dictionary_of(found)
+        found = dictionary.get(name)
+        dictionary = dictionary_of(found) if type in mro_of(type(found)) else {}
     return found
 
 
-def _kind(thing):
-    return "function" if type(thing) is _Function else "class"
+def member_name(member):
+    """Return how an enumeration knows its member: `RED`, or `=6` for a combination of flags; None for a stranger."""
+    entries = dictionary_of(type(member))
+    state = _state(member)
+    name, value = state.get("_name_"), state.get("_value_")
+    if type(name) is str and entries.get("_member_map_", {}).get(name) is member:
+        return name
+    if type(value) is int and entries.get("_value2member_map_", {}).get(value) is member:
+        return "=%d" % value
+    return None
+
+
+def members_of(kind):
+    """Return the members of an enumeration, combinations of flags too, as pairs of a name (see `member_name`) and the member."""
+    if type(kind) is type or _EnumMeta not in mro_of(type(kind)):
+        return []
+    entries = dictionary_of(kind)
+    found = {}
+    for table in ("_member_map_", "_value2member_map_"):
+        for member in list(entries.get(table, {}).values()):
+            name = member_name(member) if type(member) is kind else None
+            if name is not None:
+                found.setdefault(name, member)
+    return list(found.items())
+
+
+def layout_of(kind):
+    """Return the slots of a class, sorted, or None where it has none of its own; and whether it has a dictionary of its own."""
+    entries = dictionary_of(kind)
+    slots = [name for name, value in entries.items() if type(value) is _Member and value.__objclass__ is kind]
+    if "__slots__" not in entries and not slots:
+        return None
+    return tuple(sorted(slots) + [name for name in ("__dict__", "__weakref__") if type(entries.get(name)) is _GetSet])
+
+
+def entries_of(kind):
+    """Return the dictionary of a class without what Python makes anew."""
+    found = {}
+    for name, value in dict(dictionary_of(kind)).items():
+        if name in _MADE or (name in _MADE_BY_OLD_PYTHON and sys.version_info < (3, 7)):
+            continue
+        if type(value) is _Member and value.__objclass__ is kind:
+            continue
+        if name == "__firstlineno__":
+            value = Line(value)
+        elif name == "__static_attributes__" and type(value) is tuple:
+            value = tuple(sorted(value))  # a set's order
+        found[name] = value
+    return found
+
+
+def registered_of(kind):
+    """Return the classes that were registered with an abstract class, by name."""
+    entries = dictionary_of(kind)
+    if "_abc_impl" in entries:
+        import _abc
+
+        found = [reference() for reference in _abc._get_dump(kind)[0]]
+    elif "_abc_registry" in entries and sys.version_info < (3, 7):
+        found = [reference() for reference in entries["_abc_registry"].data]
+    else:
+        return ()
+    return tuple(sorted([item for item in found if item is not None], key=lambda item: (_module_name(item), qualname_of(item))))
+
+
+NO_PAYLOAD = ("no payload",)
+_PAYLOADS = (
+    (int, int.__int__),
+    (str, str.__str__),
+    (float, float.__float__),
+    (bytes, lambda member: bytes.__getitem__(member, slice(None))),
+    (tuple, lambda member: tuple.__getitem__(member, slice(None))),
+)
+
+
+def _payload(member):
+    """Return what a member holds as an instance of a built-in type: `(type's name, value)`, or None."""
+    for kind, read in _PAYLOADS:
+        if kind in mro_of(type(member)):
+            value = read(member)
+            return (kind.__name__, value) if _simple([value]) else NO_PAYLOAD
+    try:
+        object.__new__(type(member))
+    except TypeError:
+        return NO_PAYLOAD
+    return None
+
+
+def _state(member):
+    return object.__getattribute__(member, "__dict__")
+
+
+def _contents(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _simple(values):
+    """Return bytes of the values that are simple, or of tuples of such; of others nothing."""
+    kept = [value for value in values if type(value) in SIMPLE or (type(value) is tuple and SIMPLE.issuperset(map(type, value)))]
+    return marshal.dumps(tuple(kept), _MARSHAL) if kept else b""
 
 
 def _readable(thing):
-    name = thing.__qualname__ if type(thing) is _Function else _qualname_of(thing)
-    name = name.split("<locals>.")[-1]
-    return "".join([letter for letter in name if letter.isalnum() or letter in "._"]) or "unnamed"
+    name = (thing.__qualname__ if type(thing) is Function else qualname_of(thing)).split("<locals>.")[-1]
+    return "".join([letter for letter in name if letter.isalnum() or letter in "._"])[:80] or "unnamed"
 
 
-def _first_sight(thing):
-    return codes.digestible(thing.__code__) if type(thing) is _Function else b""
+def _module_name(kind):
+    module = dictionary_of(kind).get("__module__") if _flags_of(kind) & _HEAP else _module_name_of(kind)
+    return module if type(module) is str else ""
+
+
+def _module_dictionary(name):
+    module = sys.modules.get(name)
+    return _module_dictionary_of(module) if module is not None and types.ModuleType in mro_of(type(module)) else {}
+
+
+def _made_by_python(kind):
+    """Return whether a class statement, or `type(...)`, made a class; what C made has descriptors of C."""
+    if not _flags_of(kind) & _HEAP:
+        return False
+    for name, value in dict(dictionary_of(kind)).items():
+        if type(value) in _C_DESCRIPTORS and value.__objclass__ is kind:
+            return False
+        if type(value) is _GetSet and name not in _MADE and value.__objclass__ is kind:
+            return False
+        if name == "__new__" and type(value) is _BuiltinFunction and value.__self__ is kind:
+            return False
+    return True
+
+
+def _annotation_names(annotations):
+    if type(annotations) is not dict:
+        return set()
+    texts = [value for value in annotations.values() if type(value) is str]
+    words = "".join([letter if letter.isalnum() or letter == "_" else " " for letter in " ".join(texts)]).split()
+    return {word for word in words if word.isidentifier()}
+
+
+def _remember(table, thing, value):
+    key = id(thing)
+
+    def forget(dead):
+        if key in table and table[key][0] is dead:
+            del table[key]
+
+    table[key] = (weakref.ref(thing, forget), value)

@@ -7,6 +7,7 @@ of the notebook as its reference (if somebody gives references), the rest is pic
 import hashlib
 import io
 import marshal
+import os
 import pickle
 import sys
 import types
@@ -62,7 +63,8 @@ class Codec(object):
         try:
             data, needs = self.encode(value)
         except Lost as lost:
-            return Written(digest_of(repr_of_type(value).encode()), None, (), str(lost))
+            # Not to be compared: only this very execution made it.
+            return Written(digest_of(os.urandom(32)), None, (), str(lost))
         return Written(digest_of(data), data, needs)
 
     def decode(self, data):
@@ -156,6 +158,13 @@ class Codec(object):
 def digest_of(data):
     """Return the hash of bytes."""
     return hashlib.sha256(data).hexdigest()
+
+
+def hash_below(hashes):
+    """Return the hash of a read of everything below a prefix, given the state's `{reference: hash}` below it; None for nothing."""
+    if not hashes:
+        return None
+    return digest_of("\n".join("%s %s" % pair for pair in sorted(hashes.items())).encode("utf-8", "surrogatepass"))
 
 
 def repr_of_type(value):

@@ -1,6 +1,7 @@
 """What happens in folders, whoever does it: inotify(7), called through ctypes."""
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -13,6 +14,7 @@ CHANGES = CREATE | DELETE | MODIFY | CLOSE_WRITE | ATTRIB | MOVED_FROM | MOVED_T
 _ONLY_FOLDERS = 0x01000000
 _HEAD = struct.Struct("iIII")
 _PIECE = 1 << 16
+_NO_MORE = (errno.ENOMEM, errno.EMFILE, errno.ENOSPC)
 
 
 class Unwatchable(Exception):
@@ -62,7 +64,7 @@ class FolderEvents(object):
             self._numbers[folder] = number
             return
         code = ctypes.get_errno()
-        if os.strerror(code) in _NO_MORE:
+        if code in _NO_MORE:
             raise Unwatchable(os.strerror(code))
 
     def forget(self, folder):
@@ -78,29 +80,40 @@ class FolderEvents(object):
         """Return what happened since: pairs of `(folder, name, mask)`, and whether some of it was lost."""
         found = []
         lost = False
+        if not self._is_ours():
+            return found, True
         while True:
             try:
                 data = os.read(self._descriptor, _PIECE)
             except BlockingIOError:
                 return found, lost
-            except OSError:  # a cell closed our descriptor
+            except OSError:
                 return found, True
-            place = 0
-            while place < len(data):
-                number, mask, _, length = _HEAD.unpack_from(data, place)
-                place += _HEAD.size
-                name = data[place : place + length].rstrip(b"\0")
-                place += length
-                if mask & OVERFLOW:
-                    lost = True
-                    continue
-                folder = self._folders.get(number)
-                if mask & IGNORED:
-                    self._folders.pop(number, None)
-                    if folder is not None and self._numbers.get(folder) == number:
-                        del self._numbers[folder]
-                elif folder is not None:
-                    found.append((folder, os.fsdecode(name), mask))
+            lost |= self._take(data, found)
 
+    def _take(self, data, found):
+        """Add the events of one reading; returns whether some were lost."""
+        place = 0
+        lost = False
+        while place < len(data):
+            number, mask, _, length = _HEAD.unpack_from(data, place)
+            place += _HEAD.size
+            name = data[place : place + length].rstrip(b"\0")
+            place += length
+            folder = self._folders.get(number)
+            if mask & OVERFLOW:
+                lost = True
+            elif mask & IGNORED:
+                self._folders.pop(number, None)
+                if folder is not None and self._numbers.get(folder) == number:
+                    del self._numbers[folder]
+            elif folder is not None:
+                found.append((folder, os.fsdecode(name), mask))
+        return lost
 
-_NO_MORE = frozenset(os.strerror(code) for code in (12, 24, 28))  # ENOMEM, EMFILE, ENOSPC
+    def _is_ours(self):
+        """Whether the descriptor is still one of events: a cell may have closed it, and opened something else."""
+        try:
+            return os.readlink("/proc/self/fd/%d" % self._descriptor).endswith("inotify")
+        except OSError:
+            return False

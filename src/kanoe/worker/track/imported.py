@@ -10,6 +10,7 @@ class Imports(object):
     def __init__(self):
         self._hooks = {}  # module name -> functions that wait for it
         self._state = threading.local()
+        self._after = []
         self.roots = []  # modules that were not imported by the import of another, in order
         self.sought = 0  # how often the finders were asked for anything
 
@@ -29,6 +30,10 @@ class Imports(object):
             _call(function, module)
         else:
             self._hooks.setdefault(name, []).append(function)
+
+    def after(self, function):
+        """Call `function(name)` whenever an import that no other import caused is over."""
+        self._after.append(function)
 
     def settle(self):
         """Call what still waits for modules that came in unseen (by other means than the finders)."""
@@ -82,6 +87,8 @@ class Imports(object):
             if root:
                 self.roots.append(name)
             self._fire(name, sys.modules.get(name, module))
+            for function in self._after if root else ():
+                _call(function, name)
             return result
 
         try:

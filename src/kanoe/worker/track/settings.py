@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from kanoe_worker.track.encoded import Lost
+from kanoe_worker.track.encoded import Lost, hash_below
 
 _MISSING = object()
 
@@ -151,6 +151,7 @@ class Keyed(object):
         self._waiting = {}
         self._default = {}
         self._now = {}
+        self._before = {}
         self._hashes = {}  # of the keys that differ from a fresh process
 
     def owns(self, reference):
@@ -177,15 +178,18 @@ class Keyed(object):
         if not self._same(now, self._now):
             self._compare(now, writes)
             self._now = dict(now)
+        self._before = hashes
         if self.looked_at_all:
-            from kanoe_worker.track import channels
-
-            below = {self.prefix + key: digest for key, digest in hashes.items()}
-            reads[self.prefix + "*"] = channels.hash_below(below)
+            reads[self.prefix + "*"] = self.below("")
         else:
             for key in self.looked.union(self.always(hashes)):
                 reads[self.prefix + key] = hashes.get(key)
         return reads, writes
+
+    def below(self, part):
+        """Return the hash of a read of all keys that begin with `part`, as they were when the cell started."""
+        found = {self.prefix + key: digest for key, digest in self._before.items() if key.startswith(part)}
+        return hash_below(found)
 
     def always(self, _keys):
         """Return the keys, of those that differ from a fresh process, that are read without anybody seeing it."""

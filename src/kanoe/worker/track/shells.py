@@ -11,8 +11,20 @@ To make them again, together with those of all other bundles that are restored a
 
     objects = shells.make(definitions, frames)        # frames of all bundles in one dict -> {token: object}
     body = unpickle(...)                              # persistent_load: objects.get(token) or definitions.find(token)
-    shells.fill(definitions, objects, contents)       # of each bundle: before bodies of bundles without definitions are unpickled
+    shells.fill(objects, contents)                    # of each bundle: before bodies of bundles without definitions are unpickled
+
+For a trial in the same process, `make(definitions, frames, register=False)`: nobody learns of the copies. A shell's base that is not
+in `frames` must be alive.
 """
+
+import builtins
+import contextlib
+import sys
+import types
+
+from kanoe_worker.track import codes, definitions
+
+_INHERIT = "__init_subclass__"
 
 
 class Packed(object):
@@ -22,15 +34,234 @@ class Packed(object):
         self.frames, self.contents, self.tokens = {}, {}, {}
 
 
-def pack(definitions, members):
+def pack(known, members):
     """Return the `Packed` form of definitions; raises ValueError with a reason where one is lost."""
-    raise ValueError("definitions are not kept yet")
+    packed = Packed()
+    for reference in sorted(members):
+        thing = members[reference]
+        reason = known.lost(thing)
+        if reason is not None:
+            raise ValueError(reason)
+        packed.tokens[id(thing)] = reference
+        if type(thing) is definitions.Function:
+            _pack_function(known, packed, reference, thing)
+        else:
+            _pack_class(known, packed, reference, thing)
+    return packed
 
 
-def make(definitions, frames, register=True):
+def make(known, frames, register=True):
     """Return `{token: object}`: empty shells of all definitions; they are the living ones from now on, unless `register` is False."""
-    return {}
+    maker = _Maker(known, frames)
+    for reference in sorted(frames):
+        maker.definition(reference)
+    if register:
+        for reference in frames:
+            known.adopt(reference, maker.objects[reference])
+    return maker.objects
 
 
-def fill(definitions, objects, contents):
+def fill(objects, contents):
     """Give shells what they hold."""
+    for token in contents:
+        held = contents[token]
+        thing = objects[token]
+        kind = type(thing)
+        if kind is definitions.Function:
+            _fill_function(thing, held)
+        elif kind is definitions.Cell:
+            codes.set_cell(thing, held)
+        elif kind is dict:
+            thing.update(held)
+        else:
+            _fill_class(objects, token, thing, held)
+
+
+def _pack_function(known, packed, reference, thing):
+    cells = []
+    held = {}
+    for place, cell in enumerate(thing.__closure__ or ()):
+        token = packed.tokens.setdefault(id(cell), "cell:%s:%d" % (reference, place))
+        cells.append(token)
+        try:
+            packed.contents[token] = cell.cell_contents
+        except ValueError:
+            pass  # empty: the function that fills it did not come so far
+    space = known.globals_of(thing)
+    builtins_there = None
+    if type(space) is not str and space is not None:
+        builtins_there = _builtins_form(space)
+        token = packed.tokens.setdefault(id(space), "globals:%s" % reference)
+        packed.contents[token] = {name: value for name, value in space.items() if name != "__builtins__"}
+        space = (token,)
+    held["names"] = (thing.__name__, thing.__qualname__, thing.__module__, thing.__doc__)
+    held["defaults"] = (thing.__defaults__, thing.__kwdefaults__, thing.__annotations__, thing.__dict__)
+    held["parameters"] = getattr(thing, "__type_params__", ())
+    packed.frames[reference] = ("function", thing.__name__, codes.pack(thing.__code__), space, builtins_there, tuple(cells))
+    packed.contents[reference] = held
+
+
+def _builtins_form(space):
+    if "__builtins__" not in space:
+        return None
+    found = space["__builtins__"]
+    return "none" if type(found) is dict and not found else "module" if type(found) is types.ModuleType else "dict"
+
+
+def _pack_class(known, packed, reference, thing):
+    kinds = [_class_token(known, kind) for kind in (type(thing),) + definitions.bases_of(thing)]
+    members = definitions.members_of(thing)
+    states = {}
+    frame_members = []
+    for name, member in members:
+        token = "member:%s:%s" % (reference, name)
+        packed.tokens[id(member)] = token
+        frame_members.append((name, definitions._payload(member)))
+        states[name] = definitions._state(member)
+    layout = definitions.layout_of(thing)
+    packed.frames[reference] = ("class", definitions.name_of(thing), kinds[0], kinds[1:], layout, frame_members)
+    packed.contents[reference] = {
+        "qualname": definitions.qualname_of(thing),
+        "entries": definitions.entries_of(thing),
+        "registered": definitions.registered_of(thing),
+        "members": states,
+    }
+
+
+def _class_token(known, kind):
+    if known.is_definition(kind):
+        return known.reference(kind)
+    return definitions.class_name(kind)
+
+
+class _Maker(object):
+    """Makes shells: a class after its bases."""
+
+    def __init__(self, known, frames):
+        self._known = known
+        self._frames = frames
+        self.objects = {}
+
+    def definition(self, token):
+        """Return the shell, or the living definition, of a reference."""
+        if token not in self.objects:
+            frame = self._frames.get(token)
+            if frame is None:
+                found = self._known.find(token)
+                if found is None:
+                    raise LookupError("%s is not there" % token)
+                return found
+            self.objects[token] = self._function(*frame[1:]) if frame[0] == "function" else self._class(token, *frame[1:])
+        return self.objects[token]
+
+    def _function(self, name, code, space, builtins_form, cells):
+        closure = tuple([self._husk(token, codes.new_cell) for token in cells])
+        if space is None:
+            found = self._known.namespace
+        elif type(space) is str:
+            __import__(space)
+            found = sys.modules[space].__dict__
+        else:
+            found = self._husk(space[0], dict)
+            if builtins_form is not None:
+                found["__builtins__"] = {"none": {}, "dict": builtins.__dict__, "module": builtins}[builtins_form]
+        return definitions.Function(codes.unpack(code), found, name, None, closure or None)
+
+    def _husk(self, token, make_one):
+        if token not in self.objects:
+            self.objects[token] = make_one()
+        return self.objects[token]
+
+    def _kind(self, token):
+        if type(token) is str:
+            return self.definition(token)
+        __import__(token[0])
+        found = sys.modules[token[0]]
+        for name in token[1].split("."):
+            found = getattr(found, name)
+        return found
+
+    def _class(self, reference, name, metaclass, bases, layout, members):
+        metaclass = self._kind(metaclass)
+        bases = tuple([self._kind(base) for base in bases])
+        entries = {"__module__": "__main__"}
+        if layout is not None:
+            entries["__slots__"] = layout
+        with _nobody_told(bases):
+            made = type.__new__(metaclass, name, bases, entries)
+        _make_abstract(metaclass, made)
+        for key, payload in members:
+            token = "member:%s:%s" % (reference, key)
+            self.objects[token] = _new_member(made, payload)
+        return made
+
+
+def _new_member(kind, payload):
+    if payload is None:
+        return object.__new__(kind)
+    base = getattr(builtins, payload[0])
+    return base.__new__(kind, payload[1])
+
+
+@contextlib.contextmanager
+def _nobody_told(bases):
+    """Let no base hear of a new subclass meanwhile: what it then did is restored with the base."""
+    owners = []
+    for kind in {id(kind): kind for base in bases for kind in definitions.mro_of(base)}.values():
+        value = definitions.dictionary_of(kind).get(_INHERIT)
+        if type(value) is classmethod:
+            owners.append((kind, value))
+    silent = classmethod(lambda cls, **others: None)
+    try:
+        for kind, _ in owners:
+            type.__setattr__(kind, _INHERIT, silent)
+        yield
+    finally:
+        for kind, value in owners:
+            type.__setattr__(kind, _INHERIT, value)
+
+
+def _make_abstract(metaclass, made):
+    """Give a new abstract class what C, or old Python, keeps for it."""
+    import abc
+
+    if abc.ABCMeta not in definitions.mro_of(metaclass):
+        return
+    if sys.version_info >= (3, 7):
+        import _abc
+
+        _abc._abc_init(made)
+        return
+    import _weakrefset
+
+    for name in ("_abc_registry", "_abc_cache", "_abc_negative_cache"):
+        type.__setattr__(made, name, _weakrefset.WeakSet())
+    type.__setattr__(made, "_abc_negative_cache_version", abc.ABCMeta._abc_invalidation_counter)
+    if definitions.name_of(metaclass) == "GenericMeta":
+        type.__setattr__(made, "_abc_generic_negative_cache", _weakrefset.WeakSet())
+        type.__setattr__(made, "_abc_generic_negative_cache_version", abc.ABCMeta._abc_invalidation_counter)
+        type.__setattr__(made, "__tree_hash__", type.__hash__(made))
+
+
+def _fill_function(thing, held):
+    thing.__name__, thing.__qualname__, thing.__module__, thing.__doc__ = held["names"]
+    thing.__defaults__, thing.__kwdefaults__, thing.__annotations__, thing.__dict__ = held["defaults"]
+    if held["parameters"]:
+        thing.__type_params__ = held["parameters"]
+
+
+def _fill_class(objects, reference, thing, held):
+    entries = held["entries"]
+    kept = definitions.entries_of(thing)
+    for name in kept:
+        if name not in entries:
+            type.__delattr__(thing, name)
+    for name, value in entries.items():
+        type.__setattr__(thing, name, value.number if type(value) is definitions.Line else value)
+    type.__dict__["__qualname__"].__set__(thing, held["qualname"])
+    for name, state in held["members"].items():
+        definitions._state(objects["member:%s:%s" % (reference, name)]).update(state)
+    for other in held["registered"]:
+        import abc
+
+        abc.ABCMeta.register(thing, other)

@@ -14,7 +14,7 @@ that it reaches; what it wrote is found by comparing values.
 
 import time
 
-from kanoe_worker.track import channels, definitions, files, frames, reads, summaries, values
+from kanoe_worker.track import channels, definitions, encoded, files, frames, reads, summaries, values
 
 VERSION = 1
 # Names that Jupyter itself puts into the namespace.
@@ -44,7 +44,13 @@ class Tracker:
         self.values = values.Values(self.definitions, configuration["staging"], configuration["given"])
         self.files = files.Files(configuration["roots"], configuration["staging"])
         self.frames = frames.Watch(self.namespace)
-        self.channels = channels.all_channels(self.shell, configuration["given"], configuration["staging"])
+        self.channels = channels.all_channels(self.shell, self.definitions)
+        self.initial = {}
+        for channel in self.channels:
+            for reference, data in channel.initial().items():
+                self.initial[reference] = encoded.digest_of(data)
+        self.taken = {}
+        self.changed = set()
         self.cell = None
         for request in ("prepare", "restore", "finish"):
             kernel.shell_handlers["kanoe_%s_request" % request] = self._handler(request)
@@ -65,6 +71,7 @@ class Tracker:
 
     def prepare(self, content):
         """Bring the session to the state that the cell starts from, as far as the cell can see it."""
+        self.taken.update(content.get("taken", {}))
         self._take_delta(content["state"], content["gone"])
         cell = _Cell(content, reads.mentions_of_source(content["code"], self.shell))
         self.cell = cell
@@ -104,6 +111,7 @@ class Tracker:
             self.live.add(reference)
         if cell.count is not None:
             self.shell.execution_count = cell.count
+        self.definitions.begin(reference for reference in self.state if reference.startswith("def:"))
         cell.before = {name: id(value) for name, value in self.namespace.items()}
         for channel in self.channels:
             channel.begin()
@@ -139,8 +147,6 @@ class Tracker:
         elif kind == "out":
             self.namespace["Out"].pop(int(name), None)
             self.namespace.pop("_" + name, None)
-        elif kind == "def":
-            self.definitions.forget(reference)
 
     def _discard(self, references):
         for reference in references:
@@ -175,7 +181,11 @@ class Tracker:
             bundle = entry.get("bundle") if entry else None
             if bundle is None or bundle["hash"] in found:
                 continue
-            found[bundle["hash"]] = bundle
+            found[bundle["hash"]] = dict(
+                bundle,
+                pickle=self.taken.get(bundle["pickle"], bundle["pickle"]),
+                buffers=[self.taken.get(name, name) for name in bundle["buffers"]],
+            )
             todo.extend(need for need in entry.get("needs", ()) if need not in self.live)
             todo.extend(member for member in bundle["members"] if member != reference)
         return list(found.values())
@@ -209,7 +219,7 @@ class Tracker:
                 changes[reference] = self.values.read(entry["blob"]) if entry and entry.get("blob") else None
         self.changed = set()
         for channel in self.channels:
-            channel.restore({reference: data for reference, data in changes.items() if channel.owns(reference)})
+            channel.restore(changes)
 
     # After a cell
 
@@ -221,11 +231,12 @@ class Tracker:
         if everything:
             cell.names.update(self._known_names())
         found = _Found()
-        self.files.end(found.reads, found.writes)
+        file_reads, file_writes = self.files.end()
+        found.reads.update(file_reads)
+        found.writes.update(file_writes)
         for channel in self.channels:
             channel_reads, channel_writes = channel.end()
-            found.reads.update(channel_reads)
-            found.take_channel(channel_writes, self.values)
+            found.take_channel(channel_reads, channel_writes, self)
         self._compare_values(cell, found, content.get("budget", 0.0))
         return {
             "status": "finished",
@@ -364,16 +375,20 @@ class _Found:
             self.bundles.append(bundle)
         self.writes[reference] = dict(entry, bundle=self._numbers[bundle["hash"]])
 
-    def take_channel(self, writes, store):
-        """Report what a channel says was written."""
+    def take_channel(self, reads, writes, tracker):
+        """Report what a channel says was read and written; what equals a fresh process's is not there."""
+        for reference, digest in reads.items():
+            self.reads[reference] = None if digest == tracker.initial.get(reference) else digest
         for reference, written in writes.items():
             if reference == "network":
                 self.network = True
-            elif written is None:
+            elif written is None or written[0] == tracker.initial.get(reference):
                 self.writes[reference] = None
+                tracker.state.pop(reference, None)
             else:
                 digest, data = written
-                self.writes[reference] = {"hash": digest, "blob": None if data is None else store.stage(data)}
+                entry = {"hash": digest, "blob": None if data is None else tracker.values.stage(data)}
+                self.writes[reference] = tracker.state[reference] = entry
 
 
 def _allowance(budget):

@@ -1,0 +1,174 @@
+"""Where traces meet the sandbox: how a run's cells are watched, and what a run may reuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kanoe.back.memory import ALWAYS_RUN_TAG, Origin, StoreMemory
+from kanoe.back.sessions import SessionPlan
+from kanoe.back.tracking import Tracking
+from kanoe.back.tree import Tree
+from kanoe.base.diagnostics import error
+from kanoe.base.errors import InputError
+from kanoe.base.hashing import hash_text
+from kanoe.base.stop import Stop
+from kanoe.engine.state import State
+from kanoe.ir.source import Source
+from kanoe.ir.trace import Reference
+from kanoe.sandbox.confine import Tool
+from kanoe.sandbox.layout import GIVEN, INPUT, STAGING, WORKING, Layout
+from kanoe.store.blobs import Blobs
+from kanoe.store.contents import Contents
+from kanoe.store.home import Store
+from kanoe.store.traces import Traces
+from kanoe.verbs.environment import Ready
+
+# Raised when a leak is found and mended: what older trackers recorded is not used.
+TRACKER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CellsOptions:
+    """What a run says about reuse.
+
+    Args:
+        cache: whether earlier executions count.
+        refresh: cells that run all the same.
+        first: a cell that runs all the same, and so do those after it; `None`: none.
+        variables: the user's environment variables.
+    """
+
+    cache: bool = True
+    refresh: tuple[str, ...] = ()
+    first: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A session to start, and what it may reuse; no memory: nothing is watched."""
+
+    plan: SessionPlan
+    memory: StoreMemory | None
+    state: State = field(default_factory=State)
+
+
+def watch_cells(
+    source: Source, store: Store, plan: SessionPlan, ready: Ready, options: CellsOptions, run: str
+) -> Watched:
+    """Return how a session is watched, and the memory of its cells.
+
+    Args:
+        source: what runs.
+        store: where it is remembered.
+        plan: how the session starts.
+        ready: its environment.
+        options: what the user says.
+        run: the run's id.
+    """
+    layout = plan.layout
+    blobs, outside = Blobs(store.blobs), _Outside(layout, Contents(store.contents))
+    origin = Origin(
+        origin_of(source),
+        environment_hash(ready, plan.tool, layout, plan.worker, options),
+        run,
+        _forced(source, options),
+    )
+    folders = {WORKING: layout.folders.working, **_scratch(layout)}
+    tree = Tree({Path(seen): host for seen, host in folders.items()}, blobs)
+    memory = StoreMemory(origin, Traces(store.traces), blobs, tree, outside.hash_of)
+    plain = plan.tool.kind == "none"
+    configuration = {
+        "staging": str(layout.folders.staging) if plain else STAGING,
+        "given": str(layout.folders.given) if plain else GIVEN,
+        "roots": {seen: str(host) if plain else seen for seen, host in {**folders, **outside.folders}.items()},
+        "seed": hash_text("seed", origin.name),
+    }
+    tracking = Tracking(blobs, layout.folders.staging, layout.folders.given, configuration)
+    return Watched(replace(plan, tracking=tracking), memory, State(outside.hash_of))
+
+
+def origin_of(source: Source) -> str:
+    """Return whose executions a source may use: its Kaggle reference, else its folder."""
+    if source.metadata is not None and source.metadata.id:
+        return f"kaggle:{source.metadata.id}"
+    return f"folder:{source.folder.resolve()}"
+
+
+def environment_hash(ready: Ready, tool: Tool, layout: Layout, worker: Path, options: CellsOptions) -> str:
+    """Return a hash of all that is the same for every cell of a run."""
+    variables = [
+        f"{name}={value}" for name, value in sorted({**layout.limits.variables(), **options.variables}.items())
+    ]
+    return hash_text(
+        "environment",
+        f"tracker {TRACKER}",
+        worker.name,
+        ready.environment.id,
+        "plain" if tool.kind == "none" else "walls",
+        "internet" if layout.internet else "no internet",
+        "devices" if layout.devices else "no devices",
+        *variables,
+    )
+
+
+def _forced(source: Source, options: CellsOptions) -> dict[str, str]:
+    """Return why cells run whatever is remembered, by their ids.
+
+    Raises:
+        InputError: a cell to refresh is not there.
+    """
+    cells = source.notebook.code_cells
+    forced = {} if options.cache else {cell.id: "nothing is reused (--no-cache)" for cell in cells}
+    forced |= {cell.id: f"it is tagged {ALWAYS_RUN_TAG}" for cell in cells if ALWAYS_RUN_TAG in cell.tags}
+    for wanted in options.refresh:
+        for position in find_cells(source, wanted, "--refresh"):
+            forced[cells[position].id] = "it is to be refreshed (--refresh)"
+    if options.first is not None:
+        for cell in cells[min(find_cells(source, options.first, "--from")) :]:
+            forced[cell.id] = f"everything from cell {options.first} on is to run (--from)"
+    return forced
+
+
+def find_cells(source: Source, wanted: str, option: str) -> list[int]:
+    """Return the positions of the code cells that a word names: a position, an id or a tag.
+
+    Raises:
+        InputError: there is none.
+    """
+    cells = source.notebook.code_cells
+    found = [
+        position
+        for position, cell in enumerate(cells)
+        if wanted in (str(position), cell.id) or wanted in cell.tags
+    ]
+    if not found:
+        message = f"there is no cell `{wanted}`: the code cells are 0 to {len(cells) - 1}"
+        raise InputError(error("cell-unknown", message, place=option, hint="Give a position, an id or a tag"))
+    return found
+
+
+def _scratch(layout: Layout) -> dict[str, Path]:
+    scratch = layout.folders.scratch
+    return {"/kaggle/temp": scratch / "temp", "/tmp": scratch / "tmp", "/root": scratch / "home"}  # noqa: S108 - the sandbox's own
+
+
+class _Outside:
+    """What no cell can write: the data, and the modules beside the notebook."""
+
+    def __init__(self, layout: Layout, contents: Contents) -> None:
+        self._contents = contents
+        self._mounts = {mount.target: mount.source for mount in (*layout.inputs, *layout.modules)}
+        self.folders = {INPUT: layout.folders.scratch / "input"}
+
+    def hash_of(self, reference: Reference) -> str | None:
+        """Return the hash of a file or folder there; `None` where there is none, and for everything else."""
+        kind, _, path = reference.partition(":")
+        if kind not in ("file", "folder"):
+            return None
+        for target, source in self._mounts.items():
+            if path == target or path.startswith(f"{target}/"):
+                return self._contents.hash_tree(Path(str(source) + path.removeprefix(target)), Stop())
+        return None

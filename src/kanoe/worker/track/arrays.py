@@ -1,0 +1,199 @@
+"""Arrays and frames: memory with a shape. Used only where numpy, pandas or Arrow have been imported already.
+
+Arrays lie in *segments* of memory. Arrays that overlap lie in one segment, so views stay views. Memory of frames that copy on write
+and of indexes is *quiet*: it may be shared, but not written through the one that shares it, so it is a segment for itself.
+"""
+
+import gc
+import sys
+import types
+
+from kanoe_worker.track import digest, kinds
+
+_PLAIN_KINDS = frozenset("biufcmMSUV")
+_SMALL = 1 << 12
+_REACHABLE = 200000
+
+
+class Array(object):
+    """One array of plain memory.
+
+    Attributes:
+        low, high: addresses of its first byte, and after its last.
+        pointer: address of its first element.
+        dtype: item that says its dtype.
+        shape, strides, writeable: as in numpy.
+        dense: whether every byte between low and high is its own.
+        quiet: see the module.
+        segment: number of its segment.
+        owner: whether it is the whole of its segment.
+    """
+
+    __slots__ = (
+        "low", "high", "pointer", "dtype", "shape", "strides", "writeable", "dense", "quiet", "segment", "owner", "offset",
+    )  # fmt: skip
+
+    def entry(self):
+        """Return it as plain data."""
+        return (self.dtype, self.shape, self.strides, self.segment, self.offset, self.writeable, self.owner)
+
+
+class Segment(object):
+    """A stretch of memory: `address`, `size`, `digest`, `quiet`, `writeable`."""
+
+    __slots__ = ("address", "size", "digest", "quiet", "writeable")
+
+    def __init__(self, address, size, quiet, writeable):
+        self.address, self.size, self.quiet, self.writeable = address, size, quiet, writeable
+        self.digest = None
+
+
+def enter(walker, thing, kind):
+    """Return what `Walker._enter` would for an array or a scalar of numpy, None for anything else."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or getattr(numpy, "ndarray", None) is None:
+        return None
+    if kind is numpy.ndarray:
+        return _enter_array(walker, thing, numpy)
+    if kinds.derives(kind, numpy.generic) and kinds.type_name(kind)[0] == "numpy" and kind is not numpy.object_:
+        dtype = numpy.generic.dtype.__get__(thing)
+        if _is_plain(dtype):
+            return walker._value(("n", dtype.str, thing.tobytes()), thing)
+    return None
+
+
+def _is_plain(dtype):
+    return dtype.kind in _PLAIN_KINDS and dtype.names is None and dtype.subdtype is None and not dtype.metadata
+
+
+def _enter_array(walker, thing, numpy):
+    dtype = thing.dtype
+    if dtype.hasobject or dtype.kind not in _PLAIN_KINDS:
+        if dtype == object:
+            return _enter_objects(walker, thing, numpy)
+        return walker._reduced(thing)
+    if _is_plain(dtype):
+        return _noted(walker, thing, dtype.str, numpy)
+    return _dtype_first(walker, thing, dtype, numpy)
+
+
+def _dtype_first(walker, thing, dtype, numpy):
+    from kanoe_worker.track.walk import _Frame
+
+    return _Frame([dtype], lambda items: _noted(walker, thing, items[0], numpy))
+
+
+def _noted(walker, thing, dtype, numpy):
+    array = Array()
+    low, high = _bounds(thing, numpy)
+    array.low, array.high = low, high
+    array.pointer = thing.__array_interface__["data"][0]
+    array.dtype, array.shape, array.strides = dtype, thing.shape, thing.strides
+    array.writeable = bool(thing.flags.writeable)
+    array.dense = high - low == thing.nbytes
+    array.quiet = bool(walker.quiet)
+    array.segment, array.owner, array.offset = -1, False, 0
+    walker._result.arrays.append(array)
+    walker._result.alive.append(thing)
+    return (walker._new(thing, ("a", len(walker._result.arrays) - 1)),)
+
+
+def _bounds(thing, numpy):
+    pointer = thing.__array_interface__["data"][0]
+    if not thing.size:
+        return pointer, pointer
+    low = high = pointer
+    for length, stride in zip(thing.shape, thing.strides):
+        if stride < 0:
+            low += (length - 1) * stride
+        else:
+            high += (length - 1) * stride
+    return low, high + thing.itemsize
+
+
+def settle(walk, memory):
+    """Lay the arrays of a walk into segments and hash these."""
+    quiet = [array for array in walk.arrays if array.quiet]
+    loud = sorted((array for array in walk.arrays if not array.quiet), key=lambda array: (array.low, -array.high))
+    members = []
+    for array in loud:
+        if members and array.low < members[-1][0].high and array.high > array.low:
+            members[-1][1].append(array)
+            members[-1][0].high = max(members[-1][0].high, array.high)
+        else:
+            members.append((_Stretch(array.low, array.high), [array]))
+    members.extend((_Stretch(array.low, array.high), [array]) for array in quiet)
+    numbers = {id(array): number for number, array in enumerate(walk.arrays)}
+    members.sort(key=lambda entry: min(numbers[id(array)] for array in entry[1]))
+    for number, (stretch, inside) in enumerate(members):
+        segment = Segment(stretch.low, stretch.high - stretch.low, inside[0].quiet, any(array.writeable for array in inside))
+        segment.digest = memory.digest(segment.address, segment.size)
+        walk.segments.append(segment)
+        for array in inside:
+            array.segment, array.offset = number, array.pointer - stretch.low
+            array.owner = array.dense and array.offset == 0 and array.high - array.low == segment.size
+
+
+class _Stretch(object):
+    __slots__ = ("low", "high")
+
+    def __init__(self, low, high):
+        self.low, self.high = low, high
+
+
+def _enter_objects(walker, thing, numpy):
+    from kanoe_worker.track.walk import _Frame
+
+    base = thing
+    while type(base.base) is numpy.ndarray and base.base.dtype == object:
+        base = base.base
+    if base is not thing and base.size and thing.size:
+        walker._result.alive.append(base)
+        offset = thing.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+        if base.flags.c_contiguous or base.flags.f_contiguous:
+            return _Frame(
+                [base],
+                lambda items: (walker._new(thing, ("w", items[0], thing.shape, thing.strides, offset, bool(thing.flags.writeable))),),
+            )
+    order = "F" if thing.flags.f_contiguous and not thing.flags.c_contiguous else "C"
+    elements = thing.ravel(order).tolist()
+    walker._result.alive.append(thing)
+    walker._result.alive.append(elements)
+    number = walker._new(thing, ("e", thing.shape, order, bool(thing.flags.writeable)))
+    return _Frame(elements, lambda items: walker._fill("E", number, items))
+
+
+def adjusted(thing, kind, parts):
+    """Return what a class says of how an instance is made, without what only looks shared."""
+    function, arguments, state, items, pairs, setter = parts
+    if type(state) is dict and type(state.get("_metadata")) is list and kinds.type_name(kind)[0].startswith("pandas"):
+        state = dict(state, _metadata=list(state["_metadata"]))
+    return function, arguments, state, items, pairs, setter
+
+
+def reachable(things, definitions):
+    """Return ids of all objects that some objects hold, and the notebook's definitions among them; modules are not entered."""
+    found, needed, level = set(), [], list(things)
+    modules = {id(types.ModuleType.__dict__["__dict__"].__get__(module)) for module in list(sys.modules.values())
+               if kinds.derives(type(module), types.ModuleType)}  # fmt: skip
+    while level and len(found) < _REACHABLE:
+        below = []
+        for thing in gc.get_referents(*level):
+            key = id(thing)
+            if key in found or key in modules:
+                continue
+            kind = type(thing)
+            if kind in _STOP or kinds.derives(kind, types.ModuleType):
+                continue
+            if kind is types.FunctionType or kinds.is_type(kind):
+                if definitions.is_definition(thing):
+                    needed.append(thing)
+                continue
+            found.add(key)
+            below.append(thing)
+        level = below
+    found.update(map(id, things))
+    return found, needed
+
+
+_STOP = frozenset([type(None), bool, int, float, complex, str, bytes, types.CodeType, types.BuiltinFunctionType])

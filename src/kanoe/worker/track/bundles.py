@@ -1,0 +1,369 @@
+"""Bundles as files, and objects from them again.
+
+A bundle's file is one marshalled tuple: `(format, frames, contents, members, items, records, arrays, buffers)`. Large bytes and the
+memory of arrays are files of their own, mapped privately when they are restored.
+"""
+
+import io
+import marshal
+import mmap
+import os
+import sys
+
+from kanoe_worker.track import digest
+
+FORMAT = 1
+_OWNED = 1 << 25  # up to this size an array gets memory of its own, as it had before it was stored
+_SHARING = 4  # version of marshal that keeps which strings are one object
+
+
+class Damaged(Exception):
+    """A bundle's file is not what it should be."""
+
+
+def body(walk, frames, contents, members):
+    """Return a bundle's own bytes."""
+    buffers = [(blob.kind, blob.digest) for blob in walk.blobs]
+    segments = [(segment.size, segment.digest) for segment in walk.segments]
+    table = [array.entry() for array in walk.arrays]
+    return marshal.dumps((FORMAT, frames, contents, members, walk.items, walk.records, table, segments, buffers), 2)
+
+
+def blob_bytes(blob):
+    """Return what is to be written for a blob."""
+    if blob.kind == "marshal":
+        return marshal.dumps(blob.content, _SHARING)
+    return blob.content
+
+
+class Reader(object):
+    """Makes the objects of one bundle.
+
+    Args:
+        data: the bundle's own bytes.
+        paths: of its buffers: those of the segments, then those of the blobs.
+        resolve: what stands for a token of a definition.
+        memory: digest.Memory.
+    """
+
+    def __init__(self, data, paths, resolve, memory):
+        loaded = marshal.loads(data)
+        if type(loaded) is not tuple or not loaded or loaded[0] != FORMAT:
+            raise Damaged("another format")
+        _, self.frames, self.contents, self.members, self._items, self._records, self._table, self._segments, self._blobs = loaded
+        self._paths = paths
+        self._resolve = resolve
+        self._memory = memory
+        self._objects = []
+        self._waiting = []
+        self._memories = {}
+
+    def items(self):
+        """Return the bundle's root objects."""
+        for record in self._records:
+            _MAKERS[record[0]](self, *record[1:])
+        self._flush()
+        return [self._get(item) for item in self._items]
+
+    def _get(self, item):
+        return self._objects[item[0]] if type(item) is tuple else item
+
+    def _all(self, items):
+        objects = self._objects
+        return [objects[item[0]] if type(item) is tuple else item for item in items]
+
+    def _add(self, thing):
+        self._objects.append(thing)
+
+    def _read(self, number):
+        with open(self._paths[len(self._segments) + number], "rb") as file:
+            return file.read()
+
+    # Builtin types
+
+    def _m(self, data):
+        self._add(marshal.loads(data))
+
+    def _M(self, blob):  # noqa: N802 - the record's name
+        self._add(marshal.loads(self._read(blob)))
+
+    def _l(self):
+        self._add([])
+
+    def _L(self, number, items):  # noqa: N802
+        self._objects[number].extend(self._all(items))
+
+    def _t(self, items):
+        self._add(tuple(self._all(items)))
+
+    def _d(self):
+        self._add({})
+
+    def _D(self, number, items):  # noqa: N802
+        if any(type(item) is tuple for item in items[::2]):
+            self._waiting.append((number, items))
+        else:
+            self._objects[number].update(zip(items[::2], self._all(items[1::2])))
+
+    def _flush(self):
+        """Fill what needs its elements' hashes; these may depend on what the elements hold."""
+        waiting, self._waiting = self._waiting, []
+        for number, items in waiting:
+            thing, found = self._objects[number], self._all(items)
+            if type(thing) is set:
+                thing.update(found)
+            else:
+                thing.update(zip(found[::2], found[1::2]))
+
+    def _s(self):
+        self._add(set())
+
+    def _So(self, number, items):  # noqa: N802
+        self._objects[number] = self._objects[number]
+        self._objects[number].update(items)
+
+    def _Su(self, number, items):  # noqa: N802
+        self._waiting.append((number, items))
+
+    def _f(self, form, items):
+        self._flush()
+        self._add(frozenset(self._all(items)))
+
+    def _k(self):
+        self._add(_new_cell())
+
+    def _K(self, number, items):  # noqa: N802
+        if items:
+            _set_cell(self._objects[number], self._get(items[0]))
+
+    def _y(self, data):
+        self._add(bytearray(data))
+
+    def _Y(self, blob):  # noqa: N802
+        self._add(self._read(blob))
+
+    def _T(self, blob):  # noqa: N802
+        self._add(self._read(blob).decode("utf-8", "surrogatepass"))
+
+    # Names
+
+    def _g(self, module, name):
+        if module == "builtins" and name in _UNNAMED:
+            self._add(_UNNAMED[name])
+            return
+        __import__(module)
+        found = sys.modules[module]
+        for part in name.split("."):
+            found = getattr(found, part)
+        self._add(found)
+
+    def _z(self, name):
+        __import__(name)
+        self._add(sys.modules[name])
+
+    def _x(self, token):
+        self._add(self._resolve(token))
+
+    # Instances
+
+    def _o(self, kind, content):
+        kind = self._get(kind)
+        base = _base_of(kind)
+        if content is None:
+            self._add(base.__new__(kind))
+        else:
+            self._add(base.__new__(kind, self._get(content)))
+
+    def _O(self, number, items):  # noqa: N802
+        self._flush()
+        thing = self._objects[number]
+        dictionary, slots, content = self._all(items)
+        if dictionary is not None:
+            object.__setattr__(thing, "__dict__", dictionary)
+        if slots is not None:
+            for name, value in zip(slots[::2], slots[1::2]):
+                _slot(type(thing), name).__set__(thing, value)
+        if content is not None:
+            _fill_content(thing, content)
+
+    def _c(self, function, arguments):
+        self._flush()
+        self._add(self._get(function)(*self._get(arguments)))
+
+    def _C(self, number, items):  # noqa: N802
+        self._flush()
+        _apply(self._objects[number], *self._all(items))
+
+    def _v(self, function, arguments, state=None, items=None, pairs=None):
+        self._c(function, arguments)
+        _apply(self._objects[-1], self._get(state), self._get(items), self._get(pairs), None)
+
+    def _q(self, name, packed):
+        from kanoe_worker.track import savers
+
+        self._flush()
+        self._add(getattr(savers, name)().unpack(self._get(packed)))
+
+    # Arrays
+
+    def _a(self, number):
+        import numpy
+
+        dtype, shape, strides, segment, offset, writeable, owner = self._table[number]
+        dtype = numpy.dtype(self._get(dtype))
+        whole = self._memories.get(segment)
+        size = self._segments[segment][0]
+        if whole is None:
+            whole = self._memories[segment] = self._segment(numpy, segment, size, dtype if owner else None, shape, strides)
+            array = whole
+            if not owner:
+                array = numpy.ndarray(shape, dtype, whole, offset, strides) if size else numpy.empty(shape, dtype)
+        else:
+            array = numpy.ndarray(shape, dtype, whole.reshape(-1, order="A").view("u1"), offset, strides)
+        if not writeable:
+            array.flags.writeable = False
+        self._add(array)
+
+    def _segment(self, numpy, number, size, dtype, shape, strides):
+        if not size:
+            return numpy.empty(shape, dtype or "u1")
+        path = self._paths[number]
+        if os.stat(path).st_size != size:
+            raise Damaged("a buffer of another size")
+        if dtype is not None and size <= _OWNED:
+            array = _empty_like(numpy, shape, dtype, strides)
+            address = array.__array_interface__["data"][0]
+            with io.open(path, "rb", buffering=0) as file:
+                _read_into(file, digest.view(address, size))
+        else:
+            with io.open(path, "rb", buffering=0) as file:
+                mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
+            array = numpy.frombuffer(mapped, "u1") if dtype is None else numpy.ndarray(shape, dtype, mapped, 0, strides)
+            address = array.__array_interface__["data"][0]
+        self._memory.remember(address, size, self._segments[number][1], path)
+        return array
+
+    def _e(self, shape, order, writeable):
+        import numpy
+
+        self._add(numpy.empty(shape, object, order=order))
+
+    def _E(self, number, items):  # noqa: N802
+        array = self._objects[number]
+        if array.ndim == 0:
+            array[()] = self._get(items[0])
+            return
+        flat = array.reshape(-1, order="F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C")
+        for position, thing in enumerate(self._all(items)):
+            flat[position] = thing
+
+    def _w(self, base, shape, strides, offset, writeable):
+        import numpy
+
+        base = self._get(base)
+        flat = base.reshape(-1, order="A")
+        item = numpy.lib.stride_tricks.as_strided(flat[offset // 8 :], shape, strides)
+        if not writeable:
+            item.flags.writeable = False
+        self._add(item)
+
+    def _n(self, dtype, data):
+        import numpy
+
+        self._add(numpy.frombuffer(data, dtype)[0] if data else numpy.zeros((), dtype)[()])
+
+
+def _read_into(file, buffer):
+    view = memoryview(buffer).cast("B")
+    while len(view):
+        count = file.readinto(view)
+        if not count:
+            raise Damaged("a buffer that ends early")
+        view = view[count:]
+
+
+def _empty_like(numpy, shape, dtype, strides):
+    """Return a new array whose axes lie in memory in a given order."""
+    axes = sorted(range(len(shape)), key=lambda axis: (-abs(strides[axis]), axis))
+    array = numpy.empty([shape[axis] for axis in axes], dtype)
+    back = sorted(range(len(shape)), key=lambda position: axes[position])
+    array = array.transpose(back) if axes != sorted(axes) else array
+    return array
+
+
+def _apply(thing, state, items, pairs, setter):
+    if items is not None:
+        if isinstance(thing, list):
+            thing.extend(items)
+        else:
+            for item in items:
+                thing.append(item)
+    if pairs is not None:
+        for key, value in zip(pairs[::2], pairs[1::2]):
+            thing[key] = value
+    if state is None:
+        return
+    if setter is not None:
+        setter(thing, state)
+    elif hasattr(thing, "__setstate__"):
+        thing.__setstate__(state)
+    else:
+        slots = None
+        if type(state) is tuple and len(state) == 2:
+            state, slots = state
+        if state:
+            thing.__dict__.update(state)
+        for name, value in (slots or {}).items():
+            setattr(thing, name, value)
+
+
+def _fill_content(thing, content):
+    if isinstance(thing, list):
+        list.extend(thing, content)
+    elif isinstance(thing, set):
+        set.update(thing, content)
+    else:
+        setter = _setter_of(thing)
+        for key, value in zip(content[::2], content[1::2]):
+            setter(thing, key, value)
+
+
+def _setter_of(thing):
+    import collections
+
+    return collections.OrderedDict.__setitem__ if isinstance(thing, collections.OrderedDict) else dict.__setitem__
+
+
+def _base_of(kind):
+    from kanoe_worker.track import kinds
+
+    for ancestor in kinds.mro(kind):
+        if ancestor in kinds.BASES and ancestor is not object:
+            return ancestor
+    return object
+
+
+def _slot(kind, name):
+    from kanoe_worker.track import kinds
+
+    return kinds.slot(kind, name)
+
+
+def _new_cell():
+    content = None
+    cell = (lambda: content).__closure__[0]
+    return cell
+
+
+def _set_cell(cell, content):
+    cell.cell_contents = content
+
+
+_UNNAMED = {"NoneType": type(None), "ellipsis": type(Ellipsis), "NotImplementedType": type(NotImplemented)}
+_MAKERS = {
+    name: getattr(Reader, "_" + name)
+    for name in (
+        "m", "M", "l", "L", "t", "d", "D", "s", "So", "Su", "f", "k", "K", "y", "Y", "T", "g", "z", "x", "o", "O", "c", "C", "v", "q",
+        "a", "e", "E", "w", "n",
+    )
+}  # fmt: skip

@@ -1,0 +1,340 @@
+"""Tells which paths this process asks for, while a cell runs.
+
+From Python 3.8 on, the interpreter itself tells of everything that opens, lists, makes or removes (audit hooks, PEP 578); nothing is
+replaced. Of `stat`, `lstat`, `access` and `readlink` it does not tell: these, and in older Pythons the others too, are replaced in
+their modules by callables that look and act like what they stand for, once, when the session starts.
+
+A `recorder` has `recording`, and methods named as below; it never raises.
+"""
+
+import builtins
+import genericpath
+import io
+import os
+import posixpath
+import shutil
+import sys
+import types
+
+_CHILDREN = ("subprocess.Popen", "os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.exec", "pty.spawn")
+_IMPORTS = ("<frozen importlib._bootstrap_external>", "<frozen importlib._bootstrap>")
+_FLAGS = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL}
+_FLAGS["a"] = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+
+
+class Calls(object):
+    """What tells a recorder of this process's calls."""
+
+    def __init__(self, recorder):
+        self._recorder = recorder
+        self._answers = {
+            "open": self._open,
+            "os.listdir": self._list,
+            "os.scandir": self._list,
+            "os.remove": self._remove,
+            "os.rmdir": self._remove,
+            "os.rename": self._rename,
+            "os.mkdir": self._make,
+            "os.link": self._link,
+            "os.symlink": self._symlink,
+            "os.truncate": self._change,
+            "os.chmod": self._change,
+            "os.chown": self._change,
+            "os.utime": self._change,
+        }
+        for event in _CHILDREN:
+            self._answers[event] = self._child
+        self._only_existence = _existence_codes()
+
+    def install(self):
+        """Begin to tell; for good."""
+        if hasattr(sys, "addaudithook"):
+            sys.addaudithook(self._hook())
+        else:
+            self._replace_more()
+        self._replace(os, "stat", self._stat)
+        self._replace(os, "lstat", self._lstat)
+        self._replace(os, "access", self._access)
+        self._replace(os, "readlink", self._readlink)
+        self._replace_in_pathlib()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._recorder.forked)
+        sys.meta_path.insert(0, _Sought(self._recorder))
+
+    def _hook(self):
+        recorder = self._recorder
+        answers = self._answers
+
+        def tell(event, arguments):
+            if recorder.recording and event in answers:
+                try:
+                    answers[event](*arguments)
+                except Exception:
+                    recorder.confused()
+
+        return tell
+
+    # What is asked, in the order of the audit events' arguments
+
+    def _open(self, path, mode=None, flags=0, *_):
+        if type(path) is not int:
+            self._recorder.opened(path, flags)
+
+    def _list(self, path=None, *_):
+        if type(path) is not int and sys._getframe(2).f_code.co_filename not in _IMPORTS:
+            self._recorder.listed("." if path is None else path)
+        elif type(path) is int:
+            self._recorder.listed(_of_descriptor(path))
+
+    def _remove(self, path, folder=-1, *_):
+        self._recorder.removed(_below(path, folder))
+
+    def _rename(self, source, target, source_folder=-1, target_folder=-1, *_):
+        self._recorder.renamed(_below(source, source_folder), _below(target, target_folder))
+
+    def _make(self, path, mode=0o777, folder=-1, *_):
+        self._recorder.made(_below(path, folder))
+
+    def _link(self, source, target, source_folder=-1, target_folder=-1, *_):
+        self._recorder.linked(_below(source, source_folder), _below(target, target_folder))
+
+    def _symlink(self, source, target, folder=-1, *_):
+        self._recorder.made(_below(target, folder if type(folder) is int else -1))
+
+    def _change(self, path, *_):
+        self._recorder.changed(_of_descriptor(path) if type(path) is int else path)
+
+    def _child(self, *_):
+        self._recorder.started_child()
+
+    def _stat(self, path, dir_fd=None, follow_symlinks=True):
+        if type(path) is not int:
+            code = sys._getframe(2).f_code
+            if code in self._only_existence or _is_in_pathlib(code, self._only_existence):
+                self._recorder.tested(_below(path, dir_fd), follow_symlinks)
+            elif code.co_filename not in _IMPORTS:
+                self._recorder.looked_at(_below(path, dir_fd), follow_symlinks)
+
+    def _lstat(self, path, dir_fd=None):
+        code = sys._getframe(2).f_code
+        if code in self._only_existence or _is_in_pathlib(code, self._only_existence):
+            self._recorder.tested(_below(path, dir_fd), False)
+        else:
+            self._recorder.looked_at(_below(path, dir_fd), False)
+
+    def _access(self, path, mode=0, dir_fd=None, effective_ids=False, follow_symlinks=True):
+        if type(path) is not int:
+            self._recorder.tested(_below(path, dir_fd), follow_symlinks)
+
+    def _readlink(self, path, dir_fd=None):
+        self._recorder.looked_at(_below(path, dir_fd), False)
+
+    def _open_file(self, file, mode="r", *_, **__):
+        if type(file) is not int and type(mode) is str:
+            flags = _FLAGS.get((mode.strip("btU+") or "r")[:1], os.O_RDONLY)
+            if "+" in mode:
+                flags = flags & ~os.O_WRONLY | os.O_RDWR
+            self._recorder.opened(file, flags)
+
+    def _open_low(self, path, flags, mode=0o777, dir_fd=None):
+        self._recorder.opened(_below(path, dir_fd), flags)
+
+    def _list_plain(self, path=None):
+        if sys._getframe(2).f_code.co_filename not in _IMPORTS:
+            self._recorder.listed(_of_descriptor(path) if type(path) is int else "." if path is None else path)
+
+    def _rename_plain(self, src, dst, src_dir_fd=None, dst_dir_fd=None):
+        self._recorder.renamed(_below(src, src_dir_fd), _below(dst, dst_dir_fd))
+
+    def _make_plain(self, path, mode=0o777, dir_fd=None):
+        self._recorder.made(_below(path, dir_fd))
+
+    def _remove_plain(self, path, dir_fd=None):
+        self._recorder.removed(_below(path, dir_fd))
+
+    def _link_plain(self, src, dst, src_dir_fd=None, dst_dir_fd=None, follow_symlinks=True):
+        self._recorder.linked(_below(src, src_dir_fd), _below(dst, dst_dir_fd))
+
+    def _symlink_plain(self, src, dst, target_is_directory=False, dir_fd=None):
+        self._recorder.made(_below(dst, dir_fd))
+
+    def _change_plain(self, path, *_, **__):
+        self._change(path)
+
+    # What stands for functions
+
+    def _replace(self, module, name, tell):
+        real = getattr(module, name, None)
+        if isinstance(real, types.BuiltinFunctionType) and type(real) is types.BuiltinFunctionType:
+            setattr(module, name, stand_in(real, tell, self._recorder))
+
+    def _replace_more(self):
+        """Replace what Python before 3.8 does not tell of."""
+        self._replace(io, "open", self._open_file)
+        if isinstance(builtins.open, types.BuiltinFunctionType):
+            builtins.open = io.open
+        for name, tell in (
+            ("open", self._open_low),
+            ("listdir", self._list_plain),
+            ("scandir", self._list_plain),
+            ("rename", self._rename_plain),
+            ("replace", self._rename_plain),
+            ("mkdir", self._make_plain),
+            ("remove", self._remove_plain),
+            ("unlink", self._remove_plain),
+            ("rmdir", self._remove_plain),
+            ("link", self._link_plain),
+            ("symlink", self._symlink_plain),
+            ("truncate", self._change_plain),
+            ("chmod", self._change_plain),
+            ("chown", self._change_plain),
+            ("utime", self._change_plain),
+        ):
+            self._replace(os, name, tell)
+
+    def _replace_in_pathlib(self):
+        """Replace what `pathlib` took from `os` when it was imported (to Python 3.10)."""
+        accessor = getattr(sys.modules.get("pathlib"), "_NormalAccessor", None)
+        for name in ("stat", "lstat", "open", "listdir", "scandir", "rename", "replace", "mkdir", "unlink", "rmdir", "chmod", "utime"):
+            ours = getattr(os, name, None)
+            if accessor is not None and name in vars(accessor) and type(ours) in _KINDS:
+                setattr(accessor, name, ours)
+
+
+class _Sought(object):
+    """A finder that finds nothing, and tells what is sought."""
+
+    def __init__(self, recorder):
+        self._recorder = recorder
+
+    def find_spec(self, name, path=None, target=None):
+        """Find nothing."""
+        if self._recorder.recording:
+            try:
+                self._recorder.sought(name, path)
+            except Exception:
+                self._recorder.confused()
+
+
+class _StandIn(object):
+    """Acts like a built-in function, and tells of each call before it."""
+
+    def __reduce__(self):
+        # So that a pickle holds the name of the function and nothing of ours.
+        return getattr, (_Module(self.__dict__["__module__"]), self.__dict__["__name__"])
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class _Module(object):
+    """Pickles as the import of a module."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __reduce__(self):
+        return __import__, (self._name,)
+
+
+_KINDS = set()
+
+
+def stand_in(real, tell, recorder):
+    """Return what acts like a built-in function; the types of both say they are the same."""
+
+    def __call__(self, *args, **kwargs):  # noqa: N807 - a method
+        if recorder.recording:
+            try:
+                tell(*args, **kwargs)
+            except Exception:
+                recorder.confused()
+        return real(*args, **kwargs)
+
+    _OWN_CODES.add(__call__.__code__)
+    methods = {
+        "__slots__": ("__dict__", "__weakref__"),
+        "__call__": __call__,
+        "__repr__": lambda self: repr(real),
+        "__eq__": lambda self, other: other is self or other is real,
+        "__ne__": lambda self, other: not (other is self or other is real),
+        "__hash__": lambda self: hash(real),
+        "__class__": property(lambda self: type(real)),
+        "__getattr__": lambda self, name: getattr(real, name),
+        "__doc__": real.__doc__,
+        "__module__": "builtins",
+    }
+    kind = type(type(real).__name__, (_StandIn,), methods)
+    made = kind()
+    for name in ("__name__", "__qualname__", "__module__", "__text_signature__", "__self__"):
+        if hasattr(real, name):
+            made.__dict__[name] = getattr(real, name)
+    _KINDS.add(kind)
+    return made
+
+
+_OWN_CODES = set()
+
+
+def without_own_frames(problem):
+    """Take the frames of stand-ins out of the tracebacks of an exception and of those that led to it (from Python 3.7)."""
+    waiting, seen = [problem], set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        waiting += [one.__cause__, one.__context__]
+        frames = one.__traceback__
+        while frames is not None and frames.tb_next is not None:
+            if frames.tb_next.tb_frame.f_code in _OWN_CODES:
+                try:
+                    frames.tb_next = frames.tb_next.tb_next
+                except (AttributeError, TypeError):
+                    return
+            else:
+                frames = frames.tb_next
+
+
+def _existence_codes():
+    """Return the code of functions that ask `stat` for nothing but whether something is there and what it is."""
+    found = set()
+    for module, names in (
+        (genericpath, ("exists", "isfile", "isdir", "islink", "lexists", "samefile")),
+        (posixpath, ("exists", "isfile", "isdir", "islink", "lexists", "ismount", "samefile")),
+        (shutil, ("_stat", "_islink", "_is_immutable")),
+    ):
+        found.update(getattr(getattr(module, name, None), "__code__", None) for name in names)
+    path = getattr(sys.modules.get("pathlib"), "Path", None)
+    for name in ("exists", "is_file", "is_dir", "is_symlink", "is_mount", "mkdir", "touch", "samefile", "resolve"):
+        found.add(getattr(getattr(path, name, None), "__code__", None))
+    found.discard(None)
+    return found
+
+
+def _is_in_pathlib(code, codes):
+    """Whether the method `Path.stat` asks for one of its neighbours."""
+    if code.co_name not in ("stat", "lstat") or "pathlib" not in code.co_filename:
+        return False
+    return sys._getframe(4).f_code in codes
+
+
+def _below(path, folder):
+    """Return a path that is relative to an open folder as one that is not."""
+    if folder is None or type(folder) is not int or folder < 0 or type(path) is not str or path.startswith("/"):
+        return path
+    return posixpath.join(_of_descriptor(folder), path)
+
+
+def _of_descriptor(number):
+    return REAL_READLINK("/proc/self/fd/%d" % number)
+
+
+REAL_READLINK = os.readlink
+REAL_STAT = os.stat
+REAL_LSTAT = os.lstat
+REAL_SCANDIR = os.scandir
+REAL_OPEN = io.open

@@ -1,0 +1,91 @@
+"""Which roots share memory that can be written: these are one group, stored and hashed as one."""
+
+import marshal
+
+from kanoe_worker.track import digest
+
+
+def groups(walks):
+    """Return lists of references: of roots that share an object with an identity, or memory.
+
+    Args:
+        walks: `{reference: walk.Walk}`.
+    """
+    union = _Union(walks)
+    first = {}
+    for reference, walk in walks.items():
+        for key in walk.ids:
+            other = first.setdefault(key, reference)
+            if other is not reference:
+                union.join(other, reference)
+        for key in walk.reached:
+            other = first.setdefault(key, reference)
+            if other is not reference:
+                union.join(other, reference)
+    for one, other in overlaps(walks):
+        union.join(one, other)
+    return union.groups()
+
+
+def overlaps(walks):
+    """Yield pairs of references whose memory overlaps."""
+    stretches = sorted(
+        (segment.address, segment.address + segment.size, segment.quiet, segment.writeable, reference)
+        for reference, walk in walks.items()
+        for segment in walk.segments
+        if segment.size
+    )
+    current = []
+    for low, high, quiet, writeable, reference in stretches:
+        current = [entry for entry in current if entry[0] > low]
+        for _, other_quiet, other_writeable, other in current:
+            if other != reference and not (quiet and other_quiet) and ((quiet or writeable) if other_quiet is False else writeable):
+                yield other, reference
+        current.append((high, quiet, writeable, reference))
+
+
+def joint_hash(members, walks):
+    """Return the hash of a group: of each member's value, and of what they share."""
+    if len(members) == 1:
+        return digest.of_parts("group", members[0].encode(), walks[members[0]].own.encode())
+    places = {}
+    for position, reference in enumerate(members):
+        for key, number in walks[reference].ids.items():
+            places.setdefault(key, []).append((position, number))
+    shared = sorted(place for place in places.values() if len(place) > 1)
+    memory = []
+    stretches = sorted(
+        (segment.address, segment.address + segment.size, position, number)
+        for position, reference in enumerate(members)
+        for number, segment in enumerate(walks[reference].segments)
+        if segment.size
+    )
+    for index, (low, high, position, number) in enumerate(stretches):
+        for other_low, _, other_position, other_number in stretches[index + 1 :]:
+            if other_low >= high:
+                break
+            if other_position != position:
+                memory.append((position, number, other_position, other_number, other_low - low))
+    described = [(reference, walks[reference].own) for reference in members]
+    return digest.of_parts("group", marshal.dumps([described, shared, sorted(memory)], 2))
+
+
+class _Union(object):
+    def __init__(self, things):
+        self._parents = {thing: thing for thing in things}
+
+    def find(self, thing):
+        parents = self._parents
+        while parents[thing] != thing:
+            parents[thing] = parents[parents[thing]]
+            thing = parents[thing]
+        return thing
+
+    def join(self, one, other):
+        self._parents[self.find(one)] = self.find(other)
+
+    def groups(self):
+        found = {}
+        for thing in sorted(self._parents):
+            found.setdefault(self.find(thing), []).append(thing)
+        return sorted(found.values())

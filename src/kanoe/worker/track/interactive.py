@@ -1,0 +1,227 @@
+"""What a notebook sets of IPython and of the interpreter's hooks.
+
+`setting:ipython:CLASS.TRAIT` is configuration (`%config`), `setting:hook:...` what is registered: extensions, magics, formatters, callbacks of
+events, transformers, `sys.excepthook`, streams. What libraries register themselves comes again with them and does not count.
+"""
+
+import functools
+import sys
+import threading
+import types
+
+from kanoe_worker.track.settings import Keyed
+
+_SYSTEM_HOOKS = ("excepthook", "displayhook", "stdout", "stderr", "stdin", "breakpointhook", "unraisablehook")
+_TRANSFORMERS = ("input_transformers_cleanup", "input_transformers_post", "ast_transformers")
+_PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, set)
+_TRANSIENT = ("HistoryManager", "HistoryAccessor", "ProfileDir")
+
+
+class Configuration(Keyed):
+    """Traits of IPython's configurable objects."""
+
+    name = "ipython"
+
+    def __init__(self, codec, shell):
+        Keyed.__init__(self, codec)
+        self._shell = shell
+        self._names = {}  # class -> its configurable traits
+        self.arrive()
+
+    def end(self):
+        self.looked_at_all = True
+        return Keyed.end(self)
+
+    def current(self):
+        found = {}
+        for configurable in self._configurables():
+            kind = type(configurable)
+            values = configurable._trait_values
+            for name in self._traits(kind):
+                if name not in values:
+                    continue
+                value = values[name]
+                if type(value) not in _PLAIN:
+                    continue
+                key = kind.__name__ + "." + name
+                found[key] = sorted(value, key=repr) if type(value) is set else value
+                if self._here and key not in self._default:
+                    self._default[key] = self._now[key] = self._usual(configurable, name)
+        for key, value in self._now.items():
+            found.setdefault(key, value)
+        return found
+
+    def put(self, key, value):
+        kind, _, name = key.partition(".")
+        if kind == "InlineBackend":
+            self._inline()
+        for configurable in self._configurables():
+            if type(configurable).__name__ == kind:
+                if type(getattr(configurable, name, None)) is set and value is not None:
+                    value = set(value)
+                setattr(configurable, name, value)
+
+    def drop(self, key):
+        raise KeyError(key)
+
+    def _configurables(self):
+        found = [self._shell] + list(getattr(self._shell, "configurables", ()))
+        unique = {}
+        for configurable in found:
+            if type(configurable).__name__ not in _TRANSIENT and hasattr(configurable, "_trait_values"):
+                unique.setdefault(id(configurable), configurable)
+        return list(unique.values())
+
+    def _traits(self, kind):
+        names = self._names.get(kind)
+        if names is None:
+            names = self._names[kind] = sorted(kind.class_traits(config=True))
+        return names
+
+    def _usual(self, configurable, name):
+        try:
+            value = configurable.trait_defaults(name)
+        except Exception:
+            value = getattr(configurable.traits().get(name), "default_value", None)
+        if type(value) is set:
+            return sorted(value, key=repr)
+        return value
+
+    def _inline(self):
+        for module in ("matplotlib_inline.config", "ipykernel.pylab.config"):
+            try:
+                __import__(module)
+                backend = sys.modules[module].InlineBackend.instance(parent=self._shell)
+            except Exception:
+                continue
+            backend.shell = self._shell
+            if backend not in self._shell.configurables:
+                self._shell.configurables.append(backend)
+            return
+
+
+class Hooks(Keyed):
+    """What is registered with the interpreter and the shell."""
+
+    name = "hook"
+
+    def __init__(self, codec, shell):
+        Keyed.__init__(self, codec)
+        self._shell = shell
+        self.arrive()
+
+    def end(self):
+        self.looked_at_all = True
+        return Keyed.end(self)
+
+    def current(self):
+        found = {"sys." + name: getattr(sys, name, None) for name in _SYSTEM_HOOKS}
+        found["threading.excepthook"] = getattr(threading, "excepthook", None)
+        if self._shell is not None:
+            for part in (self._extensions, self._magics, self._formatters, self._events, self._transformers):
+                try:
+                    part(found)
+                except Exception:
+                    pass  # an IPython of another age
+        return found
+
+    def held(self):
+        return [value for key, value in self._now.items() if value is not self._default.get(key) and of_notebook(value)]
+
+    def put(self, key, value):
+        kind, _, name = key.partition(":")
+        if kind.startswith("sys."):
+            setattr(sys, kind[4:], value)
+        elif kind == "threading.excepthook":
+            threading.excepthook = value
+        else:
+            getattr(self, "_put_" + kind)(name, value)
+
+    def drop(self, key):
+        kind, _, name = key.partition(":")
+        getattr(self, "_put_" + kind)(name, None)
+
+    def _extensions(self, found):
+        for name in self._shell.extension_manager.loaded:
+            found["extension:" + name] = True
+
+    def _put_extension(self, name, value):
+        manager = self._shell.extension_manager
+        (manager.load_extension if value else manager.unload_extension)(name)
+
+    def _magics(self, found):
+        for kind, magics in self._shell.magics_manager.magics.items():
+            for name, function in magics.items():
+                if of_notebook(function):
+                    found["magic:%s:%s" % (kind, name)] = function
+
+    def _put_magic(self, name, value):
+        kind, _, name = name.partition(":")
+        if value is None:
+            self._shell.magics_manager.magics[kind].pop(name, None)
+        else:
+            self._shell.magics_manager.magics[kind][name] = value
+
+    def _formatters(self, found):
+        for mime, formatter in self._shell.display_formatter.formatters.items():
+            for table in ("singleton_printers", "type_printers", "deferred_printers"):
+                for owner, function in getattr(formatter, table).items():
+                    if of_notebook(function):
+                        name = owner.__module__ + "." + owner.__qualname__ if isinstance(owner, type) else repr(owner)
+                        # The type itself travels with the value: it may be the notebook's own.
+                        found["formatter:%s:%s:%s" % (mime, table, name)] = (owner, function)
+
+    def _put_formatter(self, name, value):
+        mime, table, _ = name.split(":", 2)
+        printers = getattr(self._shell.display_formatter.formatters[mime], table)
+        if value is None:
+            known = self._now.get("formatter:" + name)
+            if known is not None:
+                printers.pop(known[0], None)
+        else:
+            printers[value[0]] = value[1]
+
+    def _events(self, found):
+        for event, callbacks in self._shell.events.callbacks.items():
+            own = [callback for callback in callbacks if of_notebook(callback)]
+            if own:
+                found["event:" + event] = own
+
+    def _put_event(self, event, value):
+        callbacks = self._shell.events.callbacks[event]
+        callbacks[:] = [callback for callback in callbacks if not of_notebook(callback)] + list(value or ())
+
+    def _transformers(self, found):
+        for name in _TRANSFORMERS:
+            entries = getattr(self._shell, name, None)
+            own = [entry for entry in entries or () if of_notebook(entry)]
+            if own:
+                found["transform:" + name] = own
+        if self._shell.custom_exceptions:
+            found["exceptions:"] = (self._shell.custom_exceptions, getattr(self._shell.CustomTB, "__func__", None))
+
+    def _put_transform(self, name, value):
+        entries = getattr(self._shell, name)
+        entries[:] = [entry for entry in entries if not of_notebook(entry)] + list(value or ())
+
+    def _put_exceptions(self, _name, value):
+        self._shell.set_custom_exc(*(value or ((), None)))
+
+
+def of_notebook(value):
+    """Return whether a callable, or what it wraps, is the notebook's own, or nobody's (a method of a plain value)."""
+    for _ in range(5):
+        if isinstance(value, functools.partial):
+            value = value.func
+        elif isinstance(value, types.MethodType):
+            if isinstance(value.__func__, types.FunctionType) and value.__func__.__module__ == "__main__":
+                return True
+            value = type(value.__self__)
+        else:
+            break
+    if isinstance(value, types.FunctionType):
+        return value.__globals__.get("__name__") == "__main__" or value.__module__ == "__main__"
+    if isinstance(value, types.BuiltinMethodType):
+        return type(value.__self__) in (str, list, dict, set)
+    kind = value if isinstance(value, type) else type(value)
+    return type.__getattribute__(kind, "__module__") == "__main__"

@@ -1,0 +1,296 @@
+"""Settings of libraries: pandas' options, matplotlib's rcParams, what numpy, scikit-learn, torch and plotly are told once for all.
+
+A library of another age may lack what is asked here: then the setting reads as `unreadable`, always the same.
+"""
+
+import sys
+
+from kanoe_worker.track.settings import Keyed, Setting, plainly_same
+
+# Pandas' own code asks for these by a function that can be watched; for others (`mode.`) it looks into the dictionary.
+_ASKED_FOR = ("display.", "plotting.", "io.", "styler.")
+_INLINE = ("module://matplotlib_inline.backend_inline", "module://ipykernel.pylab.backend_inline", "inline", "agg")
+
+
+class Pandas(Keyed):
+    """Pandas' options: `setting:pandas:display.max_rows`."""
+
+    name = "pandas"
+
+    def __init__(self, codec, imports):
+        Keyed.__init__(self, codec)
+        self._watched = False
+        imports.when("pandas", self._found)
+
+    def _found(self, _module):
+        self._config = sys.modules.get("pandas._config.config") or sys.modules.get("pandas.core.config")
+        self._watch()
+        self.arrive()
+
+    def current(self):
+        found = {}
+        todo = [("", self._config._global_config)]
+        while todo:
+            prefix, entries = todo.pop()
+            for key, value in entries.items():
+                if type(value) is dict and prefix.count(".") < 4:
+                    todo.append((prefix + key + ".", value))
+                else:
+                    found[prefix + key] = value
+        return found
+
+    def put(self, key, value):
+        self._config.set_option(key, value)
+
+    def always(self, keys):
+        return [key for key in keys if not (self._watched and key.startswith(_ASKED_FOR))]
+
+    def end(self):
+        if self._here and not self._watched:
+            self.looked_at_all = True
+        reads, writes = Keyed.end(self)
+        if self._here:
+            # What is asked for unseen, by every cell that could.
+            reads.setdefault(self.prefix + "mode.*", self.below("mode."))
+            reads.setdefault(self.prefix + "future.*", self.below("future."))
+            reads.setdefault(self.prefix + "compute.*", self.below("compute."))
+        return reads, writes
+
+    def _watch(self):
+        config = self._config
+        original = getattr(config, "_get_root", None)
+        if original is None:
+            return
+        looked = self.looked
+        getframe = sys._getframe
+
+        def _get_root(key):
+            if "set_option" not in getframe(1).f_code.co_name:
+                looked.add(key)
+            return original(key)
+
+        config._get_root = _get_root
+        self._watched = True
+
+
+class Matplotlib(object):
+    """What draws: rcParams and named colours, read by cells that look at rcParams (as all drawing does)."""
+
+    def __init__(self, imports):
+        self.rc = Setting("matplotlib", self._differences, self._apply, module="matplotlib", seen=True)
+        self.colors = Setting("matplotlib.colors", self._letters, self._paint, module="matplotlib.colors", seen=True)
+        self._first = None
+        self._restored = {}
+        self._params = None
+        imports.when("matplotlib", self._found)
+        for name in ("matplotlib.pyplot", "matplotlib_inline.backend_inline", "ipykernel.pylab.backend_inline"):
+            imports.when(name, self._overridden)
+
+    def entries(self):
+        """Return the settings."""
+        return [self.rc, self.colors]
+
+    def _found(self, module):
+        self._params = module.rcParams
+        self._first = {key: _own(value) for key, value in dict.items(module.rcParams)}
+        self._watch(type(module.rcParams))
+
+    def _differences(self):
+        first = self._first
+        found = {}
+        for key, value in dict.items(self._params):
+            one = first.get(key)
+            if value is one or plainly_same(value, one):
+                continue
+            if key.startswith("backend"):
+                if key == "backend" and type(value) is str and value.lower() not in _INLINE:
+                    found[key] = value
+                continue
+            value = _own(value)
+            if not plainly_same(value, one):
+                found[key] = value
+        return found
+
+    def _apply(self, wanted):
+        params = self._params
+        for key, value in dict.items(params):
+            if key in wanted or key.startswith("backend"):
+                continue
+            if value is not self._first.get(key) and not plainly_same(_own(value), self._first.get(key)):
+                dict.__setitem__(params, key, _made(self._first.get(key)))
+        for key, value in wanted.items():
+            if key == "backend":
+                params[key] = value
+            else:
+                dict.__setitem__(params, key, _made(value))
+        self._restored = dict(wanted)
+
+    def _overridden(self, module):
+        """Put back what Jupyter's own rcParams, set when the library is first used, took from what was restored."""
+        shell_rc = getattr(getattr(sys.modules.get("matplotlib_inline.config"), "InlineBackend", None), "_instance", None)
+        if shell_rc is None:
+            shell_rc = getattr(getattr(sys.modules.get("ipykernel.pylab.config"), "InlineBackend", None), "_instance", None)
+        own = getattr(shell_rc, "rc", None) or {}
+        for key in own:
+            if key in self._restored and plainly_same(_own(dict.get(self._params, key)), _own(own[key])):
+                dict.__setitem__(self._params, key, _made(self._restored[key]))
+
+    def _watch(self, kind):
+        entries = self.entries()
+
+        def watched(function):
+            def wrapper(self, *arguments, **options):
+                for entry in entries:
+                    entry.touched = True
+                return function(self, *arguments, **options)
+
+            wrapper.__name__, wrapper.__qualname__ = function.__name__, function.__qualname__
+            wrapper.__doc__ = function.__doc__
+            return wrapper
+
+        for name in ("__getitem__", "_get", "__iter__", "__repr__", "__str__", "find_all", "copy", "keys", "values", "items"):
+            function = kind.__dict__.get(name)
+            if function is not None:
+                setattr(kind, name, watched(function))
+        if "__getitem__" not in kind.__dict__:
+            for entry in entries:
+                entry.seen = False
+
+    def _letters(self):
+        colors = sys.modules["matplotlib.colors"].colorConverter.colors
+        return {letter: _plain(colors.get(letter)) for letter in "bgrcmykw"}
+
+    def _paint(self, value):
+        converter = sys.modules["matplotlib.colors"].colorConverter
+        for letter, color in value.items():
+            converter.colors[letter] = color
+        converter.cache.clear()
+
+
+def _own(value):
+    """Return a value that stays as it is: lists copied, cycles of styles spelled out."""
+    if type(value) is list:
+        return list(value)
+    if type(value).__name__ == "Cycler" and hasattr(value, "by_key"):
+        return ("a cycler", {key: [_plain(item) for item in items] for key, items in value.by_key().items()})
+    return value
+
+
+def _made(value):
+    if type(value) is list:
+        return list(value)
+    if type(value) is tuple and len(value) == 2 and value[0] == "a cycler":
+        from cycler import cycler
+
+        return cycler(**value[1])
+    return value
+
+
+def _plain(value):
+    return tuple(map(float, value)) if type(value) is tuple else value
+
+
+def _module(name):
+    return sys.modules[name]
+
+
+def _numpy_errors():
+    numpy = _module("numpy")
+    return [dict(numpy.geterr()), numpy.geterrcall()]
+
+
+def _set_numpy_errors(value):
+    _module("numpy").seterr(**value[0])
+    _module("numpy").seterrcall(value[1])
+
+
+def _attributes(owner):
+    names = [name for name in owner.__slots__ if not name.startswith("_")]
+    return {name: getattr(owner, name) for name in names}
+
+
+def _set_attributes(owner, values):
+    for name, value in values.items():
+        setattr(owner, name, value)
+
+
+_TORCH = {
+    "default_dtype": (lambda torch: str(torch.get_default_dtype()), lambda torch, v: torch.set_default_dtype(_dtype(torch, v))),
+    "grad": (lambda torch: torch.is_grad_enabled(), lambda torch, v: torch.set_grad_enabled(v)),
+    "threads": (lambda torch: torch.get_num_threads(), lambda torch, v: torch.set_num_threads(v)),
+    "deterministic": (
+        lambda torch: torch.are_deterministic_algorithms_enabled(),
+        lambda torch, v: torch.use_deterministic_algorithms(v),
+    ),
+    "cudnn": (
+        lambda torch: [torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.cudnn.enabled],
+        lambda torch, v: _set_cudnn(torch, v),
+    ),
+    "anomaly": (lambda torch: torch.is_anomaly_enabled(), lambda torch, v: torch.autograd.set_detect_anomaly(v)),
+    "print": (
+        lambda torch: dict(vars(torch._tensor_str.PRINT_OPTS)),
+        lambda torch, v: vars(torch._tensor_str.PRINT_OPTS).update(v),
+    ),
+    "device": (lambda torch: str(torch.get_default_device()), lambda torch, v: torch.set_default_device(v)),
+}
+
+
+def _dtype(torch, name):
+    return getattr(torch, name.split(".")[-1])
+
+
+def _set_cudnn(torch, value):
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.cudnn.enabled = value
+
+
+def _torch_setting(name, read, write):
+    return Setting("torch." + name, lambda: read(_module("torch")), lambda v: write(_module("torch"), v), module="torch")
+
+
+def library_settings():
+    """Return the settings that are one value each."""
+    found = [
+        Setting(
+            "numpy.print",
+            lambda: dict(_module("numpy").get_printoptions()),
+            lambda value: _module("numpy").set_printoptions(**value),
+            module="numpy",
+        ),
+        Setting("numpy.errors", _numpy_errors, _set_numpy_errors, module="numpy"),
+        Setting(
+            "sklearn",
+            lambda: dict(_module("sklearn").get_config()),
+            lambda value: _module("sklearn").set_config(**value),
+            module="sklearn",
+        ),
+        Setting("nltk.path", lambda: list(_module("nltk.data").path), _set_nltk_path, module="nltk.data"),
+        Setting(
+            "plotly.template",
+            lambda: _module("plotly.io").templates.default,
+            lambda value: setattr(_module("plotly.io").templates, "default", value),
+            module="plotly.io",
+        ),
+        Setting(
+            "plotly.renderer",
+            lambda: _module("plotly.io").renderers.default,
+            lambda value: setattr(_module("plotly.io").renderers, "default", value),
+            module="plotly.io",
+        ),
+        Setting(
+            "plotly.express",
+            lambda: _attributes(_module("plotly.express").defaults),
+            lambda value: _set_attributes(_module("plotly.express").defaults, value),
+            module="plotly.express",
+        ),
+        Setting(
+            "cv2.threads",
+            lambda: _module("cv2").getNumThreads(),
+            lambda value: _module("cv2").setNumThreads(value),
+            module="cv2",
+        ),
+    ]
+    return found + [_torch_setting(name, *functions) for name, functions in sorted(_TORCH.items())]
+
+
+def _set_nltk_path(value):
+    _module("nltk.data").path[:] = value

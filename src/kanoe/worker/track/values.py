@@ -1,0 +1,263 @@
+"""The values of a session's roots: their hashes, which of them belong together, their bytes, and objects from bytes again."""
+
+import gc
+import os
+import uuid
+
+from kanoe_worker.track import bundles, digest, groups, guard, kinds, shells, walk
+
+
+class NotRestored(Exception):
+    """Some values could not be made from their bytes.
+
+    Attributes:
+        references: of all members of their bundles.
+    """
+
+    def __init__(self, references, why):
+        Exception.__init__(self, "%s: %s" % (", ".join(sorted(references)), why))
+        self.references = set(references)
+        self.why = why
+
+
+class Values(object):
+    """Describes, keeps and restores.
+
+    Args:
+        definitions: definitions.Definitions.
+        staging: folder for new files, named by what they hold; Kanoe takes them away.
+        given: folder with the files that bundles to be restored name.
+    """
+
+    def __init__(self, definitions, staging, given):
+        self._definitions = definitions
+        self._staging = staging
+        self._given = given
+        self._memory = digest.Memory()
+        self._walks = {}
+        self._roots = {}
+        self._pretended = {}
+        self._staged = {}  # digest -> name of the file
+        self._equal = {}  # type -> whether its instances come back equal
+
+    # What values are
+
+    def describe(self, roots):
+        """Return what roots are, and which belong together.
+
+        Args:
+            roots: `{reference: object}`. Definitions that they refer to are described too.
+
+        Returns:
+            `{reference: {"hash", "needs", "type"}}`, and a list of groups `{"hash", "members"}`, members sorted.
+            What is needed to `keep` a group is held until `done`, or the next time.
+        """
+        self.done()
+        with _Calm(), guard.Guard() as watch:
+            walker = walk.Walker(self._definitions, self._memory, watch, _mark)
+            walks = self._walk_all(walker, dict(roots))
+        self._walks = walks
+        described = {reference: self._described(reference, walks) for reference in walks}
+        found = []
+        for members in groups.groups(walks):
+            found.append({"hash": groups.joint_hash(members, walks), "members": members})
+        return described, found
+
+    def done(self):
+        """Let go of all that was described."""
+        self._walks = {}
+        self._roots = {}
+
+    def _walk_all(self, walker, todo):
+        walks = {}
+        self._roots = {}
+        while todo:
+            reference, thing = todo.popitem()
+            self._roots[reference] = thing
+            if reference.startswith("def:"):
+                found = walker.walk_definition(reference, thing)
+            else:
+                found = walker.walk([thing])
+            found.own = found.own_hash()
+            walks[reference] = found
+            for needed, definition in found.definitions.items():
+                if needed not in walks:
+                    todo[needed] = definition
+        return walks
+
+    def _described(self, reference, walks):
+        needs, todo = set(), list(walks[reference].definitions)
+        while todo:
+            needed = todo.pop()
+            if needed not in needs:
+                needs.add(needed)
+                todo.extend(walks[needed].definitions)
+        needs.discard(reference)
+        kind = "function" if reference.startswith("def:function") else kinds.described(type(self._roots[reference]))
+        return {"hash": walks[reference].own, "needs": sorted(needs), "type": kind}
+
+    # Bytes
+
+    def keep(self, group, limit_bytes=None):
+        """Write a group's bytes into the staging folder.
+
+        Args:
+            group: as `describe` returned it.
+            limit_bytes: larger values are not kept.
+
+        Returns:
+            `pickle`: the name of its file, None where it is lost; `buffers`: names of files, which may have been written for an
+            earlier group or been given; `size`; `lost`: why there are no bytes, for people, or None.
+        """
+        members = group["members"]
+        reasons = [reason for reference in members if not reference.startswith("def:") for reason in self._walks[reference].lost]
+        if reasons:
+            return _lost(reasons[0])
+        try:
+            with _Calm(), guard.Guard() as watch:
+                return self._kept(members, limit_bytes, watch)
+        except (guard.Failed, guard.Stopped) as problem:
+            return _lost(str(problem) or "it takes too long")
+        except OSError as problem:
+            return _lost("it could not be written: %s" % problem.strerror)
+        except MemoryError:
+            return _lost("there is not enough memory")
+
+    def _kept(self, members, limit_bytes, watch):
+        definitions = {reference: self._roots[reference] for reference in members if reference.startswith("def:")}
+        others = [reference for reference in members if reference not in definitions]
+        frames, contents, tokens = {}, False, None
+        roots = [self._roots[reference] for reference in others]
+        if definitions:
+            try:
+                packed = shells.pack(self._definitions, definitions)
+            except ValueError as problem:
+                return _lost(str(problem))
+            frames, contents, tokens = packed.frames, True, packed.tokens
+            roots.insert(0, packed.contents)
+        if len(members) == 1 and not definitions:
+            found = self._walks[members[0]]
+        else:
+            walker = walk.Walker(self._definitions, self._memory, watch, _mark)
+            found = walker.walk(roots, tokens)
+            if found.lost:
+                return _lost(found.lost[0])
+        size = sum(segment.size for segment in found.segments) + sum(_size(blob) for blob in found.blobs)
+        if limit_bytes is not None and size > limit_bytes:
+            return _lost("dearer to keep than to compute")
+        data = bundles.body(found, frames, contents, others)
+        buffers = [self._write_segment(segment) for segment in found.segments]
+        buffers += [self._write(blob.kind + blob.digest, bundles.blob_bytes(blob)) for blob in found.blobs]
+        return {"pickle": self.stage(data), "buffers": buffers, "size": size + len(data), "lost": None}
+
+    def stage(self, data):
+        """Write bytes into the staging folder; return the file's name."""
+        return self._write(digest.of_parts("data", data), data)
+
+    def _write_segment(self, segment):
+        name = self._write("memory" + segment.digest, digest.view(segment.address, segment.size))
+        path = os.path.join(self._staging, name)
+        if os.path.exists(path):
+            self._memory.remember(segment.address, segment.size, segment.digest, path)
+        return name
+
+    def _write(self, key, data):
+        name = self._staged.get(key)
+        if name is None:
+            name = key
+            path = os.path.join(self._staging, name)
+            with open(path + ".part", "wb") as file:
+                file.write(data)
+            os.rename(path + ".part", path)
+            self._staged[key] = name
+        return name
+
+    def read(self, name):
+        """Return the bytes of a file that was given."""
+        with open(os.path.join(self._given, name), "rb") as file:
+            return file.read()
+
+    # Objects again
+
+    def restore(self, given):
+        """Return `{reference: object}` of the members of some bundles that are not definitions; definitions live from then on.
+
+        Args:
+            given: bundles, each `{"members", "pickle", "buffers"}`. Definitions that they need live already, or are among them.
+
+        Raises:
+            NotRestored: something has no bytes here.
+        """
+        with _Calm(), guard.Guard(60.0) as watch:
+            return self._restored(given, watch)
+
+    def _restored(self, given, watch):
+        objects, readers, found = {}, [], {}
+        for bundle in given:
+            readers.append((bundle, _Restoring(bundle).call(self._reader, bundle, objects)))
+        frames = {}
+        for _, reader in readers:
+            frames.update(reader.frames)
+        if frames:
+            objects.update(shells.make(self._definitions, frames))
+        readers.sort(key=lambda entry: not entry[1].contents)
+        for bundle, reader in readers:
+            things = _Restoring(bundle).call(watch.call, reader.items)
+            if reader.contents:
+                _Restoring(bundle).call(watch.call, shells.fill, self._definitions, objects, things.pop(0))
+            found.update(zip(reader.members, things))
+        for reference, thing in objects.items():
+            if reference.startswith("def:"):
+                found[reference] = thing
+        return found
+
+    def _reader(self, bundle, objects):
+        def resolve(token):
+            thing = objects.get(token)
+            if thing is None:
+                thing = self._definitions.find(token)
+            if thing is None:
+                raise LookupError(token)
+            return thing
+
+        paths = [os.path.join(self._given, name) for name in bundle["buffers"]]
+        return bundles.Reader(self.read(bundle["pickle"]), paths, resolve, self._memory)
+
+
+class _Restoring(object):
+    """Says of which bundle something failed."""
+
+    def __init__(self, bundle):
+        self._bundle = bundle
+
+    def call(self, function, *arguments):
+        try:
+            return function(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except Exception as problem:
+            raise NotRestored(self._bundle["members"], "%s: %s" % (type(problem).__name__, problem))
+
+
+class _Calm(object):
+    """No garbage collection meanwhile: it costs time, and runs finalisers of the notebook."""
+
+    def __enter__(self):
+        self._enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *problem):
+        if self._enabled:
+            gc.enable()
+
+
+def _mark():
+    return uuid.uuid4().hex
+
+
+def _lost(why):
+    return {"pickle": None, "buffers": [], "size": 0, "lost": why}
+
+
+def _size(blob):
+    return len(blob.content) if blob.kind == "bytes" else 0

@@ -1,0 +1,681 @@
+"""Takes an object's graph apart into flat records that say its value.
+
+The records are plain data (exact builtins), one after another, in an order that depends on the value alone. An object with an
+identity (a list, an instance) gets a number where it is first met; where it is met again stands its number, so sharing and cycles
+count. Values without one (a tuple, a dtype) get a number by content, so it does not matter which of two equal ones stands where.
+
+An *item* in a record is an atom (None, bool, int, float, complex, str, bytes, Ellipsis) as it is, or `(number,)`. The records:
+
+    (m, data)                 new: lists, dicts, tuples of atoms in any depth, none of them met twice; by marshal
+    (M, blob)                 new: the same, large
+    (l,) (L, n, items)        new: a list; list n gets its items. Likewise d: dict (items in pairs), s: set, k: a closure's cell
+    (t, items)                value: a tuple. Likewise f: frozenset
+    (y, data)                 new: a bytearray;  (Y, blob)  value: many bytes;  (T, blob)  value: long text
+    (g, module, qualname)     value: what a library's module holds under a name;  (z, name)  a module
+    (x, token)                value: a definition, or what belongs to one
+    (o, class, content)       new: an instance;  (O, n, dict, slots, content)  gets what it holds
+    (c, function, arguments)  new: what the call returns;  (C, n, state, items, pairs, setter)  gets its state
+    (v, ...)                  value: the same, for types whose instances never change
+    (a, k)                    new: array k of the table of arrays
+    (e, shape, order, dtype)  new: an array of objects; (E, n, items);  (w, base, shape, strides, offset)  a view of one
+    (S, blob)                 content of a column of strings, for E
+    (n, dtype, data)          value: a scalar of numpy
+    (u, k, ...)               value: foreign memory (Arrow's)
+    (q, saver, packed)        new: what a saver unpacks
+    (!, type, why, mark)      new: what cannot be kept
+"""
+
+import gc
+import marshal
+import sys
+import types
+
+from kanoe_worker.track import arrays, codes, digest, guard, kinds, savers
+
+VERSION = 2  # of marshal: the last one that marks no interned or shared objects
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
+_ATOM_IDS = frozenset(map(id, _ATOMS))
+_PLAIN_IDS = frozenset(map(id, (list, dict, tuple)))
+_MUTABLE_IDS = frozenset(map(id, (list, dict)))
+_SEALED_IDS = frozenset(map(id, (bool, int, float, complex, str, bytes)))  # their hash is the same in every process
+_LONG = 1 << 16
+_DEPTH = 60
+_ELEMENTS = 1 << 25
+_PROTOCOL = 5 if sys.version_info >= (3, 8) else 4
+_CELL = type((lambda x: lambda: x)(0).__closure__[0])
+_NAMED = {type(None): "NoneType", type(Ellipsis): "ellipsis", type(NotImplemented): "NotImplementedType"}
+
+# Types whose instances never change (but for names of an Index, see groups.py): sharing one is not seen.
+_VALUES = {
+    "datetime": None,
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+    "uuid": ("UUID",),
+    "pathlib": None,
+    "pathlib._local": None,
+    "re": None,
+    "_sre": None,
+    "builtins": ("range", "slice"),
+    "pytz": None,
+    "pytz.tzfile": None,
+    "zoneinfo": None,
+    "dateutil.tz.tz": None,
+    "pandas._libs.tslibs": None,
+    "pandas.core.indexes": None,
+    "pandas.core.dtypes.dtypes": None,
+    "pandas._libs.internals": ("BlockPlacement",),
+    "pyarrow.lib": None,
+}
+
+
+class Conflict(Exception):
+    """Something inside plain data that was written as one is met from outside."""
+
+
+class Blob(object):
+    """Bytes that are too many for the records.
+
+    Attributes:
+        kind: how they are written: `marshal` (an object), `bytes`, `memory` (an address).
+        content: object, bytes, or `(address, size, owner)`.
+        digest: hash of the value.
+    """
+
+    __slots__ = ("kind", "content", "digest")
+
+    def __init__(self, kind, content, value):
+        self.kind = kind
+        self.content = content
+        self.digest = value
+
+
+class Walk(object):
+    """What is known of one graph.
+
+    Attributes:
+        records, items: the graph; the items are the roots.
+        blobs: list of Blob.
+        arrays: list of arrays.Array.
+        segments: list of arrays.Segment, once `arrays.settle` has been called.
+        ids: of its objects with an identity, by their numbers.
+        needs: references of definitions, directly referred to.
+        definitions: by reference.
+        lost: list of reasons.
+        calls: types that their own code took apart.
+        alive: keeps what was made on the way.
+    """
+
+    def __init__(self):
+        self.records, self.items = [], []
+        self.blobs, self.arrays, self.segments = [], [], []
+        self.ids = {}
+        self.definitions = {}
+        self.lost = []
+        self.calls = set()
+        self.alive = []
+        self.reached = set()
+
+    def own_hash(self):
+        """Return the hash of the value."""
+        table = [array.entry() for array in self.arrays]
+        data = marshal.dumps(
+            [self.items, self.records, table, [segment.digest for segment in self.segments], [blob.digest for blob in self.blobs]],
+            VERSION,
+        )
+        return digest.of_parts("value", data)
+
+
+class _Frame(object):
+    """An object whose parts are being walked."""
+
+    __slots__ = ("parts", "items", "finish")
+
+    def __init__(self, parts, finish):
+        self.parts = iter(parts)
+        self.items = []
+        self.finish = finish
+
+
+class Walker(object):
+    """Walks graphs.
+
+    Args:
+        definitions: which functions and classes are the notebook's.
+        memory: digest.Memory.
+        watch: guard.Guard, entered.
+        mark: called without arguments, tells a new text for each object that cannot be kept.
+    """
+
+    def __init__(self, definitions, memory, watch, mark):
+        self._definitions = definitions
+        self._memory = memory
+        self._guard = watch
+        self._mark = mark
+        self._plans = {}
+        self.quiet = False
+        self._tokens = {}
+
+    def walk(self, roots, tokens=None):
+        """Return the Walk of some objects together, in their order.
+
+        Args:
+            roots: a list.
+            tokens: `{id: token}` of objects that stand for themselves.
+        """
+        self._tokens = tokens or {}
+        for deep in (True, False):
+            try:
+                return self._walk(roots, deep)
+            except Conflict:
+                continue
+        raise AssertionError("unreachable")
+
+    def walk_definition(self, reference, thing):
+        """Return the Walk of what a definition holds."""
+        try:
+            parts = self._definitions.parts(thing)
+        except Exception as problem:
+            parts = ("!", type(problem).__name__)
+        walk = self.walk([parts])
+        walk.alive.append(parts)
+        return walk
+
+    def _walk(self, roots, deep):
+        self._deep = deep
+        self._result = Walk()
+        self._numbers = {}
+        self._contents = {}
+        self._interior = set()
+        self._count = 0
+        self._wasted = 0
+        self._open = set()
+        try:
+            self._result.items = [self._run(root) for root in roots]
+            arrays.settle(self._result, self._memory)
+            return self._result
+        finally:
+            self._numbers = self._contents = self._interior = None
+            self._result, result = None, self._result
+            del result
+
+    def _run(self, root):
+        found = self._enter(root)
+        if type(found) is not _Frame:
+            return found
+        stack = [found]
+        while True:
+            frame = stack[-1]
+            items = frame.items
+            for part in frame.parts:
+                found = self._enter(part)
+                if type(found) is _Frame:
+                    stack.append(found)
+                    break
+                items.append(found)
+            else:
+                found = frame.finish(items)
+                if type(found) is _Frame:
+                    stack[-1] = found
+                    continue
+                stack.pop()
+                if not stack:
+                    return found
+                stack[-1].items.append(found)
+
+    def _enter(self, thing):
+        kind = type(thing)
+        if id(kind) in _ATOM_IDS:
+            if (kind is str or kind is bytes) and len(thing) > _LONG:
+                return self._long(thing, kind)
+            return thing
+        key = id(thing)
+        number = self._numbers.get(key)
+        if number is not None:
+            return (number,)
+        if key in self._interior:
+            raise Conflict()
+        if key in self._tokens:
+            return self._value(("x", self._tokens[key]), thing)
+        visit = _VISITS.get(id(kind))
+        return visit(self, thing) if visit is not None else self._enter_other(thing, kind)
+
+    # Numbers
+
+    def _new(self, thing, record):
+        """Give an object with an identity its number."""
+        number = self._count
+        self._count += 1
+        self._numbers[id(thing)] = number
+        self._result.ids.setdefault(id(thing), len(self._result.ids))
+        self._result.records.append(record)
+        return number
+
+    def _value(self, record, thing=None):
+        """Give a value its number, or that of an equal one."""
+        key = marshal.dumps(record, VERSION)
+        number = self._contents.get(key)
+        if number is None:
+            number = self._contents[key] = self._count
+            self._count += 1
+            self._result.records.append(record)
+        if thing is not None:
+            self._numbers[id(thing)] = number
+            self._result.alive.append(thing)
+        return (number,)
+
+    def _blob(self, kind, content, value):
+        self._result.blobs.append(Blob(kind, content, value))
+        return len(self._result.blobs) - 1
+
+    def _lost(self, thing, why):
+        kind = type(thing)
+        name = kinds.described(kind)
+        self._result.lost.append(why)
+        self._result.alive.append(thing)
+        number = self._new(thing, ("!", name, why, self._mark()))
+        self._reach([thing])
+        return (number,)
+
+    def _reach(self, things):
+        """Note all that an object which cannot be looked into may change."""
+        found, needed = arrays.reachable(things, self._definitions)
+        self._result.reached.update(found)
+        for thing in needed:
+            self._result.definitions[self._definitions.reference(thing)] = thing
+
+    # Builtin types
+
+    def _long(self, thing, kind):
+        data = thing if kind is bytes else thing.encode("utf-8", "surrogatepass")
+        tag = "Y" if kind is bytes else "T"
+        value = digest.of_parts(tag, data)
+        key = (tag, value)
+        number = self._contents.get(key)
+        if number is None:
+            number = self._contents[key] = self._count
+            self._count += 1
+            self._result.records.append((tag, self._blob("bytes", data, value)))
+        return (number,)
+
+    def _enter_plain(self, thing):
+        """A list, tuple or dict."""
+        data = self._plain(thing)
+        kind = type(thing)
+        if data is not None:
+            if len(data) <= _LONG:
+                record = ("m", data)
+            else:
+                record = ("M", self._blob("marshal", thing, digest.of_parts("plain", data)))
+            if kind is tuple:
+                return self._value(record, thing)
+            return (self._new(thing, record),)
+        if kind is tuple:
+            return _Frame(thing, lambda items: self._value(("t", items), thing))
+        if kind is list:
+            number = self._new(thing, ("l",))
+            return _Frame(list(thing), lambda items: self._fill("L", number, items))
+        number = self._new(thing, ("d",))
+        return _Frame(_flat(thing), lambda items: self._fill("D", number, items))
+
+    def _fill(self, tag, number, items):
+        self._result.records.append((tag, number, items))
+        return (number,)
+
+    def _plain(self, thing):
+        """Return the marshalled form of exact lists, dicts, tuples and atoms; None where there is more, or sharing, or a cycle."""
+        level, total, inside, first = [thing], 0, [], True
+        for _ in range(_DEPTH):
+            below = gc.get_referents(*level)
+            total += len(below)
+            types_below = set(map(id, map(type, below)))
+            containers = types_below - _ATOM_IDS
+            if not containers:
+                break
+            if not (self._deep and containers <= _PLAIN_IDS and total < _ELEMENTS and self._wasted < 10000 + 8 * self._count):
+                self._wasted += total
+                return None
+            level = [one for one in below if id(type(one)) in _PLAIN_IDS]
+            first = False
+            if not types_below.isdisjoint(_MUTABLE_IDS):
+                inside.extend([id(one) for one in level if type(one) is not tuple])
+        else:
+            self._wasted += total
+            return None
+        if first and type(thing) is not tuple:
+            return self._dumped(thing)
+        distinct = set(inside)
+        distinct.add(id(thing))
+        known = self._numbers
+        if len(distinct) != len(inside) + 1 or not distinct.isdisjoint(self._interior):
+            self._wasted += total
+            return None
+        if not all(key not in known for key in inside) if len(inside) < len(known) else not distinct.isdisjoint(known):
+            self._wasted += total
+            return None
+        data = self._dumped(thing)
+        if data is not None and inside:
+            self._interior.update(inside)
+            ids = self._result.ids
+            if type(thing) is not tuple:
+                ids[id(thing)] = len(ids)
+            for key in inside:
+                ids[key] = len(ids)
+        return data
+
+    def _dumped(self, thing):
+        try:
+            return marshal.dumps(thing, VERSION)
+        except (ValueError, MemoryError, OverflowError):
+            return None
+
+    def _enter_set(self, thing):
+        elements = list(thing)
+        frozen = type(thing) is frozenset
+        if set(map(id, map(type, elements))) <= _SEALED_IDS:
+            form, parts = "o", elements
+        else:
+            form, parts = "u", self._in_order(elements)
+        if frozen:
+            return _Frame(parts, lambda items: self._value(("f", form, items), thing))
+        number = self._new(thing, ("s",))
+        return _Frame(parts, lambda items: self._fill("S" + form, number, items))
+
+    def _in_order(self, elements):
+        """Return a set's elements in an order that depends on their values."""
+        keyed = []
+        for element in elements:
+            if id(type(element)) in _ATOM_IDS:
+                key = "0" + marshal.dumps(element, VERSION).hex()
+            else:
+                walker = Walker(self._definitions, self._memory, self._guard, lambda: "")
+                walker._plans = self._plans
+                key = "1" + walker._walk([element], False).own_hash() if len(keyed) < 10000 and not self._nested() else "2"
+            keyed.append((key, len(keyed)))
+        return [elements[position] for _, position in sorted(keyed)]
+
+    def _nested(self):
+        frame, depth = sys._getframe(), 0
+        while frame is not None:
+            depth += frame.f_code is Walker._in_order.__code__
+            frame = frame.f_back
+        return depth > 8
+
+    def _enter_bytearray(self, thing):
+        return (self._new(thing, ("y", bytes(thing))),)
+
+    def _enter_cell(self, thing):
+        number = self._new(thing, ("k",))
+        try:
+            content = [thing.cell_contents]
+        except ValueError:
+            content = []
+        return _Frame(content, lambda items: self._fill("K", number, items))
+
+    # What has a name
+
+    def _enter_type(self, thing):
+        if thing in _NAMED:
+            return self._value(("g", "builtins", _NAMED[thing]), thing)
+        if self._definitions.is_definition(thing):
+            return self._definition(thing)
+        module, name = kinds.type_name(thing)
+        if kinds.held(module, name) is thing:
+            return self._value(("g", module, name), thing)
+        return self._reduced(thing) if type(thing) is not type else self._lost(thing, "the class %s, which no module holds" % name)
+
+    def _definition(self, thing):
+        reference = self._definitions.reference(thing)
+        self._result.definitions[reference] = thing
+        return self._value(("x", reference), thing)
+
+    def _enter_function(self, thing):
+        if self._definitions.is_definition(thing):
+            return self._definition(thing)
+        module, name = thing.__module__, thing.__qualname__
+        if type(module) is str and kinds.held(module, name) is thing:
+            return self._value(("g", module, name), thing)
+        return self._lost(thing, "the function %s, which no module holds" % name)
+
+    def _enter_builtin(self, thing):
+        owner = thing.__self__
+        if owner is None or type(owner) is types.ModuleType:
+            module = thing.__module__ if type(thing.__module__) is str else "builtins"
+            name = thing.__qualname__
+            if kinds.held(module, name) is thing:
+                return self._value(("g", module, name), thing)
+            return self._lost(thing, "the function %s, which no module holds" % name)
+        return _Frame([getattr, (owner, thing.__name__)], lambda items: self._made(thing, "c", items))
+
+    def _enter_method(self, thing):
+        return _Frame([types.MethodType, (thing.__func__, thing.__self__)], lambda items: self._made(thing, "c", items))
+
+    def _made(self, thing, tag, items):
+        return (self._new(thing, (tag, items[0], items[1])),)
+
+    def _enter_module(self, thing):
+        name = types.ModuleType.__dict__["__dict__"].__get__(thing).get("__name__")
+        if type(name) is str and (sys.modules.get(name) is thing or name == "__main__"):
+            return self._value(("z", name), thing)
+        return self._lost(thing, "a module that is not the one of its name")
+
+    def _enter_code(self, thing):
+        self._result.lost.append("a code object")
+        return self._value(("i", digest.of_parts("code", codes.digestible(thing))), thing)
+
+    def _enter_property(self, thing):
+        self._result.lost.append("a property")
+        number = self._new(thing, ("P",))
+        parts = [thing.fget, thing.fset, thing.fdel, thing.__doc__]
+        return _Frame(parts, lambda items: self._fill("Q", number, items))
+
+    def _enter_wrapper(self, thing):
+        self._result.lost.append("a method's wrapper")
+        number = self._new(thing, ("P", kinds.described(type(thing))))
+        return _Frame([thing.__func__], lambda items: self._fill("Q", number, items))
+
+    def _enter_descriptor(self, thing):
+        self._result.lost.append("a descriptor")
+        return self._value(("i", "%s %s" % (kinds.described(type(thing)), thing.__name__)), thing)
+
+    # Everything else
+
+    def _enter_other(self, thing, kind):
+        if kinds.is_type(kind):
+            return self._enter_type(thing)
+        if kinds.derives(kind, types.ModuleType):
+            return self._enter_module(thing)
+        saver = savers.find(thing)
+        if saver is not None:
+            return self._saved(thing, saver)
+        found = arrays.enter(self, thing, kind)
+        if found is not None:
+            return found
+        plan = self._plans.get(id(kind))
+        if plan is None:
+            plan = kinds.plan(kind, self._definitions.is_definition)
+            self._plans[id(kind)] = plan
+            self._result.alive.append(kind)
+        return self._instance(thing, plan) if plan.raw else self._reduced(thing)
+
+    def _saved(self, thing, saver):
+        if saver.lost is not None:
+            return self._lost(thing, saver.lost)
+        try:
+            packed = self._guard.call(saver.pack, thing)
+        except guard.Failed as problem:
+            return self._lost(thing, "%s: %s" % (kinds.described(type(thing)), problem))
+        self._result.alive.append(packed)
+        self._result.calls.add(type(thing))
+        name = type(saver).__name__ if not isinstance(saver, type) else saver.__name__
+        return _Frame([packed], lambda items: (self._new(thing, ("q", name, items[0])),))
+
+    def _instance(self, thing, plan):
+        """An instance of a class written in Python: what it holds, as it lies there."""
+        content = _CONTENTS[plan.base](thing)
+        frozen = plan.base in kinds.FROZEN_BASES
+        if id(thing) in self._open:
+            return self._lost(thing, "%s, which is part of its own making" % kinds.described(type(thing)))
+        self._open.add(id(thing))
+
+        def made(items):
+            self._open.discard(id(thing))
+            number = self._new(thing, ("o", items[0], items[1] if frozen else None))
+            return _Frame(self._state(thing, plan, None if frozen else content), lambda rest: self._fill("O", number, rest))
+
+        return _Frame([type(thing), content if frozen else None], made)
+
+    def _state(self, thing, plan, content):
+        try:
+            dictionary = None if plan.dictionary is None else plan.dictionary.__get__(thing)
+        except AttributeError:
+            dictionary = None
+        yield dictionary
+        if plan.slots:
+            filled = []
+            for name, descriptor in plan.slots:
+                try:
+                    filled += [name, descriptor.__get__(thing)]
+                except AttributeError:
+                    pass
+            yield tuple(filled)
+        else:
+            yield None
+        if content is not None:
+            self._result.alive.append(content)
+        yield content
+
+    def _reduced(self, thing):
+        """An instance that its own class takes apart."""
+        kind = type(thing)
+        if id(thing) in self._open:
+            return self._lost(thing, "%s, which is part of its own making" % kinds.described(kind))
+        try:
+            reduced = self._guard.call(_reduce, thing, kind)
+            if type(reduced) is str:
+                module = _module_of_global(thing, reduced)
+                return self._value(("g", module, reduced), thing)
+            parts = _checked(reduced)
+        except guard.Failed as problem:
+            return self._lost(thing, "%s: %s" % (kinds.described(kind), problem))
+        self._result.alive.append(reduced)
+        self._result.alive.append(thing)
+        self._result.calls.add(kind)
+        self._open.add(id(thing))
+        function, arguments, state, items, pairs, setter = arrays.adjusted(thing, kind, parts)
+        self._result.alive.append((arguments, state, items, pairs))
+        value = _is_value(kind)
+
+        def made(found):
+            self._open.discard(id(thing))
+            if value and state is None and items is None and pairs is None:
+                return self._value(("v", found[0], found[1]), thing)
+            if value:
+                return _Frame([state, items, pairs], lambda rest: self._value(("v", found[0], found[1]) + tuple(rest), thing))
+            number = self._new(thing, ("c", found[0], found[1]))
+            if state is None and items is None and pairs is None:
+                return (number,)
+            return _Frame([state, items, pairs, setter], lambda rest: self._fill("C", number, rest))
+
+        return _Frame([function, arguments], made)
+
+
+def _flat(dictionary):
+    flat = [None] * (2 * len(dictionary))
+    flat[::2] = dictionary.keys()
+    flat[1::2] = dictionary.values()
+    return flat
+
+
+def _reduce(thing, kind):
+    import copyreg
+
+    reducer = copyreg.dispatch_table.get(kind)
+    if reducer is not None:
+        return reducer(thing)
+    reduced = thing.__reduce_ex__(_PROTOCOL)
+    if type(reduced) is tuple:
+        reduced = list(reduced) + [None] * (6 - len(reduced))
+        if reduced[3] is not None:
+            reduced[3] = list(reduced[3])
+        if reduced[4] is not None:
+            reduced[4] = [part for pair in reduced[4] for part in pair]
+        return tuple(reduced)
+    return reduced
+
+
+def _checked(reduced):
+    if type(reduced) is not tuple or len(reduced) < 2:
+        raise guard.Failed("it does not say how it is made")
+    reduced = tuple(reduced) + (None,) * (6 - len(reduced))
+    if type(reduced[1]) is not tuple:
+        raise guard.Failed("it does not say how it is made")
+    return reduced
+
+
+def _module_of_global(thing, name):
+    module = getattr(thing, "__module__", None)
+    if type(module) is str and kinds.held(module, name) is thing:
+        return module
+    for module in list(sys.modules):
+        if module != "__main__" and kinds.held(module, name) is thing:
+            return module
+    raise guard.Failed("no module holds %s" % name)
+
+
+def _is_value(kind):
+    module, name = kinds.type_name(kind)
+    while module:
+        names = _VALUES.get(module, ())
+        if names is None or name in names:
+            return True
+        module = module.rpartition(".")[0]
+    return False
+
+
+def _exact(base):
+    return {
+        tuple: lambda thing: tuple(tuple.__iter__(thing)),
+        frozenset: lambda thing: frozenset(frozenset.__iter__(thing)),
+        int: lambda thing: int.__add__(thing, 0),
+        float: float.__float__,
+        complex: lambda thing: complex.__add__(thing, complex(-0.0, -0.0)),
+        str: str.__str__,
+        bytes: lambda thing: bytes(memoryview(thing)),
+        list: lambda thing: list.__getitem__(thing, slice(None)),
+        dict: lambda thing: [part for pair in dict.items(thing) for part in pair],
+        set: lambda thing: list(set.__iter__(thing)),
+        object: lambda thing: None,
+    }[base]
+
+
+def _ordered_pairs(thing):
+    import collections
+
+    return [part for pair in collections.OrderedDict.items(thing) for part in pair]
+
+
+_CONTENTS = {base: _exact(base) for base in (tuple, frozenset, int, float, complex, str, bytes, list, dict, set, object)}
+_CONTENTS[kinds.MUTABLE_BASES[3]] = _ordered_pairs
+
+_VISITS = {
+    id(list): Walker._enter_plain,
+    id(tuple): Walker._enter_plain,
+    id(dict): Walker._enter_plain,
+    id(set): Walker._enter_set,
+    id(frozenset): Walker._enter_set,
+    id(bytearray): Walker._enter_bytearray,
+    id(_CELL): Walker._enter_cell,
+    id(type): Walker._enter_type,
+    id(types.FunctionType): Walker._enter_function,
+    id(types.BuiltinFunctionType): Walker._enter_builtin,
+    id(types.MethodType): Walker._enter_method,
+    id(types.ModuleType): Walker._enter_module,
+    id(types.CodeType): Walker._enter_code,
+    id(property): Walker._enter_property,
+    id(staticmethod): Walker._enter_wrapper,
+    id(classmethod): Walker._enter_wrapper,
+    id(types.MemberDescriptorType): Walker._enter_descriptor,
+    id(types.GetSetDescriptorType): Walker._enter_descriptor,
+    id(type(str.join)): Walker._enter_descriptor,
+    id(type(object.__init__)): Walker._enter_descriptor,
+}

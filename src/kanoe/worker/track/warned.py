@@ -1,0 +1,203 @@
+"""Warnings: the filters, and which warnings were shown already.
+
+Whether a cell asked the filters is seen by a filter of ours in front: its pattern matches nothing, and notes that it was asked. What the
+cell itself puts in front of it decides alone, and then what was there before is not read.
+"""
+
+import _warnings
+import sys
+import types
+import warnings
+
+from kanoe_worker.track.settings import plainly_same
+
+_PROBE = "kanoe: which version have the filters"
+
+
+class Asked(object):
+    """A pattern that matches nothing but the probe, and counts who asks."""
+
+    def __init__(self):
+        self.count = 0
+
+    def match(self, text, *_):
+        if text == _PROBE:
+            return True
+        self.count += 1
+        return None
+
+    def __repr__(self):
+        return "re.compile('(?!)')"
+
+
+class Warnings(object):
+    """The channel of `setting:warnings` (the filters) and `setting:warned` (what was shown, by module)."""
+
+    def __init__(self, codec, imports):
+        self._codec = codec
+        self._imports = imports
+        self._asked = Asked()
+        self._entry = ("ignore", self._asked, Warning, None, 0)
+        self._first = list(warnings.filters)
+        self._filters = list(self._first)
+        self._first_form = self._form(self._first)
+        self._hash = self._warned_hash = None
+        self._shown = {}
+        self._version = self._ask_version()
+        self._count = 0
+
+    def owns(self, reference):
+        return reference in ("setting:warnings", "setting:warned")
+
+    def begin(self):
+        self._asked.count = 0
+        filters = warnings.filters
+        # In silence: a change that is announced makes warnings that were shown once be shown again.
+        if type(filters) is list and (not filters or filters[0] is not self._entry):
+            filters[:] = [self._entry] + [entry for entry in filters if entry is not self._entry]
+
+    def end(self):
+        reads, writes = {}, {}
+        asked = self._asked.count > 0 or type(warnings.filters) is not list
+        now = self._current()
+        if not _same_filters(now, self._filters):
+            reads["setting:warnings"] = self._hash
+            form = self._form(now)
+            written = None if plainly_same(form, self._first_form) else self._codec.written(form)
+            self._filters, self._hash = now, None if written is None else written[0]
+            writes["setting:warnings"] = written
+        elif asked:
+            reads["setting:warnings"] = self._hash
+        self._end_shown(asked, reads, writes)
+        return reads, writes
+
+    def restore(self, values):
+        failed = {}
+        if "setting:warnings" in values:
+            data = values["setting:warnings"]
+            try:
+                form = self._first_form if data is None else self._codec.decode(data)
+                warnings.filters[:] = [self._entry] + self._made(form)
+                _warnings._filters_mutated() if hasattr(_warnings, "_filters_mutated") else warnings._filters_mutated()
+                self._filters = self._current()
+                form = self._form(self._filters)
+                self._hash = None if plainly_same(form, self._first_form) else self._codec.written(form)[0]
+            except Exception as error:
+                failed["setting:warnings"] = "%s: %s" % (type(error).__name__, error)
+        if "setting:warned" in values:
+            data = values["setting:warned"]
+            self._restore_shown({} if data is None else self._codec.decode(data))
+        self._version = self._ask_version()
+        return failed
+
+    def initial(self):
+        return {}
+
+    def held(self):
+        return []
+
+    def _current(self):
+        filters = warnings.filters
+        if type(filters) is not list:
+            return ["replaced"]
+        return [entry for entry in filters if entry is not self._entry]
+
+    def _form(self, filters):
+        """Return filters as plain values; patterns by their text."""
+        return [
+            tuple(["pattern", item.pattern, item.flags] if hasattr(item, "pattern") else item for item in entry)
+            if type(entry) is tuple
+            else entry
+            for entry in filters
+        ]
+
+    def _made(self, form):
+        import re
+
+        return [
+            tuple(re.compile(item[1], item[2]) if type(item) is list else item for item in entry) for entry in form
+        ]
+
+    def _ask_version(self):
+        """Return the number of the last announced change of the filters; None where it cannot be known."""
+        filters = warnings.filters
+        if type(filters) is not list:
+            return None
+        registry = {}
+        filters.insert(0, self._entry)
+        try:
+            warnings_of_c = _warnings.warn_explicit
+            warnings_of_c(_PROBE, UserWarning, "kanoe", 1, "kanoe", registry)
+        except Exception:
+            return None
+        finally:
+            for position, entry in enumerate(filters):
+                if entry is self._entry:
+                    del filters[position]
+                    break
+        return registry.get("version")
+
+    def _end_shown(self, asked, reads, writes):
+        reads["setting:warned"] = self._warned_hash
+        version = self._ask_version()
+        if not asked and version == self._version:
+            return
+        self._version = version
+        shown = self._registered(version)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        written = self._codec.written(shown) if shown else None
+        self._warned_hash = None if written is None else written[0]
+        writes["setting:warned"] = written
+
+    def _registered(self, version):
+        """Return what is registered as shown, by module, and still counts."""
+        found = {}
+        for name, module in list(sys.modules.items()):
+            if not isinstance(module, types.ModuleType) or name == "__main__":
+                continue
+            registry = module.__dict__.get("__warningregistry__")
+            if type(registry) is dict and registry.get("version") == version:
+                keys = [
+                    (key[0], key[1].__module__, key[1].__qualname__) + tuple(key[2:])
+                    for key in list(registry)
+                    if type(key) is tuple and len(key) > 1 and type(key[0]) is str and isinstance(key[1], type)
+                ]
+                if keys:
+                    found[name] = sorted(keys, key=repr)
+        return dict(sorted(found.items()))
+
+    def _restore_shown(self, shown):
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, types.ModuleType) and "__warningregistry__" in module.__dict__ and name not in shown:
+                module.__dict__["__warningregistry__"].clear()
+        version = self._ask_version()
+        for name, keys in shown.items():
+            self._imports.when(name, lambda module, keys=keys: self._register(module, keys, version))
+        self._shown = shown
+        self._warned_hash = self._codec.written(shown)[0] if shown else None
+
+    def _register(self, module, keys, version):
+        if self._ask_version() != version:
+            return
+        registry = {"version": version}
+        for text, owner, category, *place in keys:
+            kind = sys.modules.get(owner)
+            for name in category.split("."):
+                kind = getattr(kind, name, None)
+            if isinstance(kind, type):
+                registry[(text, kind) + tuple(place)] = True
+        module.__dict__["__warningregistry__"] = registry
+
+
+def _same_filters(filters, others):
+    if len(filters) != len(others):
+        return False
+    return all(one is two or plainly_same(_known(one), _known(two)) for one, two in zip(filters, others))
+
+
+def _known(entry):
+    if type(entry) is not tuple:
+        return entry
+    return tuple(id(item) if not isinstance(item, (str, int)) else item for item in entry)
