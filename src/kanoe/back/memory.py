@@ -53,7 +53,6 @@ class StoreMemory:
         traces: the store's traces.
         blobs: the store's blobs.
         tree: the files of the run's folders.
-        outside: the hash of what no cell writes, such as input files.
     """
 
     def __init__(
@@ -62,13 +61,11 @@ class StoreMemory:
         traces: Traces,
         blobs: Blobs,
         tree: Tree,
-        outside: Callable[[Reference], str | None],
     ) -> None:
         self._origin = origin
         self._traces = traces
         self._blobs = blobs
         self._tree = tree
-        self._outside = outside
         self._steps: dict[str, RememberedStep] = {}
         self._previous = {
             step.cell: step.trace for step in self._attempt(lambda: traces.latest(origin.name), ()) if step.trace
@@ -98,9 +95,7 @@ class StoreMemory:
         known = self._previous.get(step.task.id)
         if known is not None:
             previous = self._attempt(lambda: self._traces.get(name, known), None)
-        return why_miss(
-            code, environment, traces, previous, state.values, state.writers, hash_of=state.hash_of
-        ).text
+        return why_miss(code, environment, traces, previous, state.values, state.writers, hash_of=state.hash_of).text
 
     def _read_messages(self, trace: Trace) -> Told | None:
         data = self._blobs.read(trace.messages)
@@ -119,12 +114,8 @@ class StoreMemory:
 
     def record(self, step: Step, trace: Trace, messages: Told) -> Trace:
         """Remember an execution: first its bytes, then the trace."""
-        reads = {
-            reference: self._outside(reference) if digest == "input" else digest
-            for reference, digest in trace.reads.items()
-        }
         code = code_hash(step.task.code)
-        trace = replace(trace, code=code, environment=self._origin.environment, reads=reads, run=self._origin.run)
+        trace = replace(trace, code=code, environment=self._origin.environment, run=self._origin.run)
         trace = replace(trace, moment=time.time())
 
         def keep() -> str:
@@ -137,13 +128,13 @@ class StoreMemory:
         self._steps[step.task.id] = RememberedStep(step.task.id, code, name)
         return trace
 
-    def wrote(self, writes: Mapping[Reference, Value | None]) -> None:
-        """Learn what an execution did to the files."""
-        self._tree.wrote(writes)
+    def lay_down(self, values: Mapping[Reference, Value]) -> Sequence[Reference]:
+        """Bring the files to a state; returns those whose bytes are gone or damaged."""
+        return self._tree.lay_down(values).missing
 
-    def lay_down(self, values: Mapping[Reference, Value]) -> None:
-        """Bring the files to a state."""
-        self._tree.lay_down(values)
+    def forget(self) -> None:
+        """Let the folders be empty, whatever lies there."""
+        self._tree.forget()
 
     def remember_run(self, order: Sequence[str]) -> None:
         """Remember which cells the run had, for plans and explanations."""

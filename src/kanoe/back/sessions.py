@@ -338,15 +338,10 @@ class SessionRunner:
     def _take(self, message: Message) -> list[TaskEvent]:
         """Return the events that a message stands for."""
         running = self._running
-        mine = running is not None and message.parent == running.request
-        if message.channel != "iopub":
-            if mine and running is not None and message.kind in REPLIES | {"execute_reply"}:
-                running.reply = message.content
-                if running.phase == "execute":
-                    running.dates["shell.execute_reply"] = message.date
-            return []
-        if mine and running is not None:
+        if running is not None and message.parent == running.request:
             self._note_progress(running, message)
+        if message.channel != "iopub":
+            return []
         if message.kind == "stream":
             self._received[message.content["name"]] += len(message.content["text"].encode("utf-8", "surrogatepass"))
         task = self._tasks.get(message.parent)
@@ -373,7 +368,12 @@ class SessionRunner:
         return self._output <= _MOST_OUTPUT
 
     def _note_progress(self, running: _Running, message: Message) -> None:
-        if message.kind == "status":
+        if message.channel != "iopub":
+            if message.kind in REPLIES | {"execute_reply"}:
+                running.reply = message.content
+                if running.phase == "execute":
+                    running.dates["shell.execute_reply"] = message.date
+        elif message.kind == "status":
             state = message.content.get("execution_state")
             if running.phase == "execute":
                 running.dates[f"iopub.status.{state}"] = message.date

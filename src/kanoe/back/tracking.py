@@ -12,16 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from kanoe.back.tree import Tree
 from kanoe.engine.runner import Task
-from kanoe.ir.trace import Bundle, Reference, Trace, Value
+from kanoe.ir.folders import DERIVED, FILE
+from kanoe.ir.trace import AS_FOUND, Bundle, Reference, Trace, Value
 from kanoe.store.blobs import TakenFiles
 
 PREPARE, RESTORE, FINISH = "kanoe_prepare_request", "kanoe_restore_request", "kanoe_finish_request"
 REPLIES = {"kanoe_prepare_reply", "kanoe_restore_reply", "kanoe_finish_reply"}
-_KINDS = ("name", "def", "out", "random", "setting", "effect", "opaque", "file", "folder", "group")
+_KINDS = {"name", "def", "out", "random", "setting", "effect", "opaque", "file", "group"}
+_KINDS |= {kind.rstrip(":") for kind in DERIVED}
 _ROOTS = ("name", "def", "out")
-_HASH = re.compile(r"[0-9a-f]{8,128}|input")
-_TOLD = ("summary", "mentions", "package", "mode", "kind")
+_HASH = re.compile(r"[0-9a-f]{8,128}|" + AS_FOUND + r"")
+_TOLD = ("summary", "mentions", "package")
 _LONGEST_REFERENCE = 10_000
 _LONGEST_TEXT = 2_000
 
@@ -44,12 +47,14 @@ class Tracking:
         blobs: where bytes are kept.
         staging: the folder that the session fills.
         given: the folder that it reads.
+        tree: the files of the session's folders.
         configuration: what the worker is told of these folders, as it sees them.
     """
 
     blobs: BlobStore
     staging: Path
     given: Path
+    tree: Tree
     configuration: Mapping[str, Any]
 
 
@@ -135,6 +140,7 @@ class TrackedSession:
             raise MalformedError(_text(content.get("why")) + " " + _text(content.get("trace")))
         stored = [_mapping(entry) for entry in _list(content.get("bundles"))]
         written = {_reference(name): entry for name, entry in _mapping(content.get("writes")).items()}
+        files = {name: written.pop(name) for name in list(written) if name.startswith(FILE)}
         self._take(stored, [entry for entry in written.values() if isinstance(entry, dict)])
         bundles = [self._bundle(entry) for entry in stored]
         reads = {
@@ -145,6 +151,7 @@ class TrackedSession:
             reference: None if entry is None else self._value(reference, _mapping(entry), bundles)
             for reference, entry in written.items()
         }
+        writes |= self._tracking.tree.take_in(files)
         for bundle in bundles:
             if not all(writes.get(member) is not None for member in bundle.members):
                 raise MalformedError("a bundle's member was not written")
@@ -193,7 +200,7 @@ class TrackedSession:
 
 def _in_session(reference: Reference) -> bool:
     """Whether a session holds it; files lie in folders that Kanoe sees to."""
-    return reference.partition(":")[0] not in ("file", "folder")
+    return not reference.startswith(FILE)
 
 
 def _entry(value: Value) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class Memory(Protocol):
     def record(self, step: Step, trace: Trace, messages: Told) -> Trace:
         """Remember an execution; returns it with what only the memory knows: its reads of what no cell writes."""
 
-    def wrote(self, writes: Mapping[Reference, Value | None]) -> None:
-        """Learn what an execution did to the files."""
+    def lay_down(self, values: Mapping[Reference, Value]) -> Sequence[Reference]:
+        """Bring the files to a state; returns those whose bytes are gone or damaged."""
 
-    def lay_down(self, values: Mapping[Reference, Value]) -> None:
-        """Bring the files to a state."""
+    def forget(self) -> None:
+        """Let the folders be empty, whatever lies there."""

@@ -23,7 +23,7 @@ from kanoe.engine.events import (
 from kanoe.engine.memory import Memory, Told, Verdict
 from kanoe.engine.runner import Runner, Task
 from kanoe.engine.state import State
-from kanoe.ir.trace import Reference, Value
+from kanoe.ir.trace import AS_FOUND, Reference, Trace, Value
 
 # How long an interrupted cell may take to end before its process is ended for it: less where a person waits.
 _GRACE_SECONDS = 10.0
@@ -110,11 +110,14 @@ class _Walk:
         verdict = Verdict(None, self._unsteady_reason())
         if verdict.reason is None and self.memory is not None:
             verdict = self.memory.look_up(step, self.state)
+        reason = verdict.reason
         if verdict.trace is not None:
-            yield from self._retell(step, verdict)
-            self.position += 1
-            return
-        ended = yield from self._execute(step, verdict.reason)
+            if self._take_in(verdict.trace):
+                yield from self._retell(step, verdict, verdict.trace)
+                self.position += 1
+                return
+            reason = "a file that it wrote is damaged or gone"
+        ended = yield from self._execute(step, reason)
         if ended is None:
             return
         self._judge(step, ended)
@@ -133,17 +136,21 @@ class _Walk:
         elif ended.state is TaskState.CANCELLED:
             self.result, self.ending = RunState.CANCELLED, "the run was interrupted"
 
-    def _retell(self, step: Step, verdict: Verdict) -> Iterator[Event]:
-        """Tell what an earlier execution told, and take in what it wrote."""
-        trace = verdict.trace
-        assert trace is not None
+    def _take_in(self, trace: Trace) -> bool:
+        """Take in what an earlier execution wrote; whether its files are there."""
+        assert self.memory is not None
+        self.state.apply(self.position, trace.writes)
+        if self.memory.lay_down(self.state.values):
+            self.state.rewind(self.position)
+            return False
+        return True
+
+    def _retell(self, step: Step, verdict: Verdict, trace: Trace) -> Iterator[Event]:
+        """Tell what an earlier execution told."""
         task = step.task
         yield TaskStarted(task=task.id, cell=task.cell, title=task.title, attempt=task.attempt)
         for kind, content in verdict.messages:
             yield TaskMessage(task=task.id, message=kind, content=_counted(content, task.count))
-        self.state.apply(self.position, trace.writes)
-        if self.memory is not None:
-            self.memory.lay_down(self.state.values)
         details = {"reused": {"run": trace.run, "moment": trace.moment, "seconds": trace.seconds}}
         yield TaskEnded(
             task=task.id, state=TaskState.CACHED, seconds=0.0, reason=verdict.reason, details=details, trace=trace
@@ -154,6 +161,11 @@ class _Walk:
         while True:
             messages: list[tuple[str, Mapping[str, Any]]] = []
             last: TaskEnded | TaskHeld | None = None
+            lacking = self._lack_files(step.task, self.state.values)
+            if lacking is not None:
+                if not self._replay(lacking):
+                    return None
+                continue
             for event in self._run_task(self._with_state(step.task, self.state.values)):
                 if isinstance(event, TaskEnded | TaskHeld) and event.task == step.task.id:
                     last = event
@@ -174,11 +186,22 @@ class _Walk:
         yield replace(last, reason=last.reason or reason)
         return last
 
+    def _lack_files(self, task: Task, values: Mapping[Reference, Value]) -> TaskHeld | None:
+        """Lay down the files of a state; what is missing must be made again first."""
+        missing = self.memory.lay_down(values) if self.memory is not None else ()
+        return TaskHeld(task=task.id, needs=tuple(missing)) if missing else None
+
+    def _found(self, reads: Mapping[Reference, str | None]) -> dict[Reference, str | None]:
+        """Return what a cell read with the hashes that the session does not know: what lay in the folders when the cell started."""
+        return {
+            reference: self.state.hash_of(reference) if digest == AS_FOUND else digest
+            for reference, digest in reads.items()
+        }
+
     def _with_state(self, task: Task, values: Mapping[Reference, Value]) -> Task:
         """Return a task that starts from a state, whose files are there."""
         if self.memory is None:
             return task
-        self.memory.lay_down(values)
         return replace(task, state=dict(values), session=self.session)
 
     def _counted(self, task: Task, position: int) -> Task:
@@ -192,8 +215,7 @@ class _Walk:
             return True
         if ended.trace is None:
             return not _only_failed(ended) or ended.state is TaskState.CANCELLED
-        trace = ended.trace
-        self.memory.wrote(trace.writes)
+        trace = replace(ended.trace, reads=self._found(ended.trace.reads))
         if ended.state is TaskState.SUCCEEDED or (step.error_expected and _only_failed(ended)):
             trace = self.memory.record(step, replace(trace, error=ended.reason), messages)
         self.state.apply(self.position, trace.writes)
@@ -219,8 +241,10 @@ class _Walk:
         step = self.steps[position]
         before = self.state.before(position)
         while True:
-            last: TaskEnded | TaskHeld | None = None
-            for event in self._run_task(self._with_state(self._counted(step.task, position), before)):
+            last: TaskEnded | TaskHeld | None = self._lack_files(step.task, before)
+            for event in (
+                self._run_task(self._with_state(self._counted(step.task, position), before)) if not last else ()
+            ):
                 last = event if isinstance(event, TaskEnded | TaskHeld) and event.task == step.task.id else last
             if not isinstance(last, TaskHeld):
                 break
@@ -230,7 +254,6 @@ class _Walk:
                 return False
         if last is None or last.trace is None or self.memory is None:
             return False
-        self.memory.wrote(last.trace.writes)
         after = self.state.before(position + 1)
         return all(
             (value.hash if value is not None else None) == (after[reference].hash if reference in after else None)
@@ -249,7 +272,7 @@ class _Walk:
     def _forget(self) -> None:
         """Run everything from the top in a new session, as if nothing were remembered."""
         if self.memory is not None:
-            self.memory.lay_down({})
+            self.memory.forget()
         self.memory, self.session, self.position = None, "plain", 0
         self.state.rewind(0)
         self.result, self.ending = RunState.SUCCEEDED, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kanoe.base.hashing import hash_content
+from kanoe.ir.folders import Folders, is_derived
 from kanoe.ir.trace import Reference, Trace, Value
 
 _GROUP = "group:"
@@ -21,6 +22,7 @@ class State:
         self.values: dict[Reference, Value] = {}
         self.writers: dict[Reference, int] = {}
         self._outside = outside
+        self._folders: Folders | None = None
         self._undo: dict[int, dict[Reference, tuple[Value | None, int | None]]] = {}
 
     def hash_of(self, reference: Reference) -> str | None:
@@ -31,7 +33,13 @@ class State:
         if reference.endswith("*"):
             return self._hash_below(reference[:-1])
         value = self.values.get(reference)
-        return value.hash if value is not None else self._outside(reference)
+        if value is not None:
+            return value.hash
+        found = self._outside(reference)
+        if found is None and is_derived(reference):
+            self._folders = self._folders or Folders(self.values)
+            return self._folders.hash_of(reference)
+        return found
 
     def _hash_below(self, prefix: str) -> str | None:
         """Return one hash of all that the state holds below a prefix, as workers count it; `None` where that is nothing."""
@@ -47,6 +55,7 @@ class State:
 
     def apply(self, position: int, writes: Mapping[Reference, Value | None]) -> None:
         """Take in what the cell at a position wrote."""
+        self._folders = None
         undo = self._undo.setdefault(position, {})
         for reference, value in writes.items():
             undo.setdefault(reference, (self.values.get(reference), self.writers.get(reference)))
@@ -77,6 +86,7 @@ class State:
 
     def rewind(self, position: int) -> None:
         """Go back to what the cell at a position found."""
+        self._folders = None
         for later in sorted((number for number in self._undo if number >= position), reverse=True):
             for reference, (value, writer) in self._undo.pop(later).items():
                 if value is None or writer is None:

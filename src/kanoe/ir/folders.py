@@ -88,8 +88,8 @@ class Folders:
         if kind == "module":
             return self._module(path)
         if kind == "modules":
-            names = sorted(set(self._modules(path)))
-            return hash_text("modules", *names) if names else None
+            importable = sorted(set(self._modules(path)))
+            return hash_text("modules", *importable) if importable else None
         if kind == "folder":
             names = self._children().get(path)
             entry = self._values.get(FILE + path)

@@ -9,8 +9,9 @@ A *reference* names one thing a cell can read or write: `kind:name`. The kinds:
     setting     settings of the process or a library: `setting:environ`, `setting:pandas`
     effect      what else changed in the process: `effect:patches`, `effect:threads`
     opaque      a library whose state nobody can see, one chained reference: `opaque:tensorflow`
-    file        a file or link: `file:/kaggle/working/a.csv`; no value where there is none
-    folder      the names in a folder: `folder:/kaggle/working`
+    file        a file, link or folder: `file:/kaggle/working/a.csv`; no value where there is none
+    exists, folder, tree, files, module, modules
+                what follows from files (`ir.folders`); only read
     group       a variable with all that shares mutable memory with it: `group:name:df`; only read
 
 Source of the model: constructive traces in "Build Systems à la Carte" (Mokhov, Mitchell, Peyton Jones 2018).
@@ -23,6 +24,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 Reference = str
+# The hash of a read that the one who saw it does not know: it is that of what the state held when the cell started.
+AS_FOUND = "input"
 
 
 @dataclass(frozen=True, slots=True)

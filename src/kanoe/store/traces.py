@@ -280,6 +280,8 @@ class Traces:
         Raises:
             OSError: the store cannot be written.
         """
+        if not numbers:
+            return set()
         with self._file.write() as connection:
             query = "DELETE FROM traces WHERE number = ? AND used < ?"
             gone = {number for number in numbers if connection.execute(query, (number, before)).rowcount}

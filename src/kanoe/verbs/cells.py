@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from kanoe.base.errors import InputError
 from kanoe.base.hashing import hash_text
 from kanoe.base.stop import Stop
 from kanoe.engine.state import State
+from kanoe.ir.folders import unquote
 from kanoe.ir.source import Source
 from kanoe.ir.trace import Reference
 from kanoe.sandbox.confine import Tool
-from kanoe.sandbox.layout import GIVEN, INPUT, STAGING, WORKING, Layout
+from kanoe.sandbox.layout import GIVEN, INPUT, MODULES, STAGING, WORKING, Layout
 from kanoe.store.blobs import Blobs
 from kanoe.store.contents import Contents
 from kanoe.store.home import Store
@@ -69,16 +71,16 @@ def watch_cells(
         run: the run's id.
     """
     layout = plan.layout
-    blobs, outside = Blobs(store.blobs), _Outside(layout, Contents(store.contents))
+    blobs, outside = Blobs(store.blobs), Outside(layout, Contents(store.contents))
     origin = Origin(
         origin_of(source),
         environment_hash(ready, plan.tool, layout, plan.worker, options),
         run,
-        _forced(source, options),
+        forced_cells(source, options),
     )
     folders = {WORKING: layout.folders.working, **_scratch(layout)}
-    tree = Tree({Path(seen): host for seen, host in folders.items()}, blobs)
-    memory = StoreMemory(origin, Traces(store.traces), blobs, tree, outside.hash_of)
+    tree = Tree(folders, blobs, layout.folders.scratch / "parts")
+    memory = StoreMemory(origin, Traces(store.traces), blobs, tree)
     plain = plan.tool.kind == "none"
     configuration = {
         "staging": str(layout.folders.staging) if plain else STAGING,
@@ -86,7 +88,7 @@ def watch_cells(
         "roots": {seen: str(host) if plain else seen for seen, host in {**folders, **outside.folders}.items()},
         "seed": hash_text("seed", origin.name),
     }
-    tracking = Tracking(blobs, layout.folders.staging, layout.folders.given, configuration)
+    tracking = Tracking(blobs, layout.folders.staging, layout.folders.given, tree, configuration)
     return Watched(replace(plan, tracking=tracking), memory, State(outside.hash_of))
 
 
@@ -114,7 +116,7 @@ def environment_hash(ready: Ready, tool: Tool, layout: Layout, worker: Path, opt
     )
 
 
-def _forced(source: Source, options: CellsOptions) -> dict[str, str]:
+def forced_cells(source: Source, options: CellsOptions) -> dict[str, str]:
     """Return why cells run whatever is remembered, by their ids.
 
     Raises:
@@ -140,9 +142,7 @@ def find_cells(source: Source, wanted: str, option: str) -> list[int]:
     """
     cells = source.notebook.code_cells
     found = [
-        position
-        for position, cell in enumerate(cells)
-        if wanted in (str(position), cell.id) or wanted in cell.tags
+        position for position, cell in enumerate(cells) if wanted in (str(position), cell.id) or wanted in cell.tags
     ]
     if not found:
         message = f"there is no cell `{wanted}`: the code cells are 0 to {len(cells) - 1}"
@@ -155,20 +155,32 @@ def _scratch(layout: Layout) -> dict[str, Path]:
     return {"/kaggle/temp": scratch / "temp", "/tmp": scratch / "tmp", "/root": scratch / "home"}  # noqa: S108 - the sandbox's own
 
 
-class _Outside:
+class Outside:
     """What no cell can write: the data, and the modules beside the notebook."""
 
     def __init__(self, layout: Layout, contents: Contents) -> None:
         self._contents = contents
         self._mounts = {mount.target: mount.source for mount in (*layout.inputs, *layout.modules)}
-        self.folders = {INPUT: layout.folders.scratch / "input"}
+        self.folders = {INPUT: layout.folders.scratch / "input", MODULES: layout.folders.scratch / "lib"}
 
     def hash_of(self, reference: Reference) -> str | None:
-        """Return the hash of a file or folder there; `None` where there is none, and for everything else."""
-        kind, _, path = reference.partition(":")
-        if kind not in ("file", "folder"):
+        """Return the hash of what stands at a path there; `None` where nothing does, and for everything else."""
+        kind, _, name = reference.partition(":")
+        if not name.startswith(("/kaggle/input", "/kaggle/lib", "/kaggle/src")):
             return None
+        path = unquote(name)
         for target, source in self._mounts.items():
             if path == target or path.startswith(f"{target}/"):
-                return self._contents.hash_tree(Path(str(source) + path.removeprefix(target)), Stop())
-        return None
+                return self._hash(kind, Path(str(source) + path.removeprefix(target)))
+        below = sorted(target for target in self._mounts if target.startswith(f"{path}/"))
+        return hash_text("mounts", *below) if below else None
+
+    def _hash(self, kind: str, path: Path) -> str | None:
+        try:
+            if kind == "exists":
+                return hash_text("exists", "folder" if path.is_dir() else "file") if path.exists() else None
+            if kind == "folder" and path.is_dir():
+                return hash_text("folder", *sorted(os.listdir(path)))
+        except OSError:
+            return None
+        return self._contents.hash_tree(path, Stop())

@@ -38,6 +38,7 @@ threshold = 5
 threshold = 6
 # %%!
 big = [n for n in (1, 9, 10) if n > threshold]
+print(threshold)
 # %%
 print(big)
 

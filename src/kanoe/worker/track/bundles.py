@@ -4,6 +4,7 @@ A bundle's file is one marshalled tuple: `(format, frames, contents, members, it
 memory of arrays are files of their own, mapped privately when they are restored.
 """
 
+import ctypes
 import io
 import marshal
 import mmap
@@ -14,6 +15,7 @@ from kanoe_worker.track import digest
 
 FORMAT = 1
 _OWNED = 1 << 25  # up to this size an array gets memory of its own, as it had before it was stored
+_INSIDE = 1 << 13  # up to this size memory lies in the bundle's own file
 _SHARING = 4  # version of marshal that keeps which strings are one object
 
 
@@ -23,10 +25,20 @@ class Damaged(Exception):
 
 def body(walk, frames, contents, members):
     """Return a bundle's own bytes."""
-    buffers = [(blob.kind, blob.digest) for blob in walk.blobs]
-    segments = [(segment.size, segment.digest) for segment in walk.segments]
+    blobs = [(blob.kind, blob.digest) for blob in walk.blobs]
+    segments = [(segment.size, segment.digest, segment_bytes(segment)) for segment in walk.segments]
     table = [array.entry() for array in walk.arrays]
-    return marshal.dumps((FORMAT, frames, contents, members, walk.items, walk.records, table, segments, buffers), 2)
+    return marshal.dumps((FORMAT, frames, contents, members, walk.items, walk.records, table, segments, blobs), 2)
+
+
+def is_inside(segment):
+    """Return whether a segment is so small that it lies in the bundle's own file."""
+    return segment.size <= _INSIDE
+
+
+def segment_bytes(segment):
+    """Return the content of a small segment, None of a large one."""
+    return bytes(digest.view(segment.address, segment.size)) if is_inside(segment) and segment.size else None
 
 
 def blob_bytes(blob):
@@ -51,7 +63,11 @@ class Reader(object):
         if type(loaded) is not tuple or not loaded or loaded[0] != FORMAT:
             raise Damaged("another format")
         _, self.frames, self.contents, self.members, self._items, self._records, self._table, self._segments, self._blobs = loaded
-        self._paths = paths
+        large = [number for number, segment in enumerate(self._segments) if segment[2] is None and segment[0]]
+        if len(paths) != len(large) + len(self._blobs):
+            raise Damaged("%d buffers instead of %d" % (len(paths), len(large) + len(self._blobs)))
+        self._segment_paths = dict(zip(large, paths))
+        self._blob_paths = paths[len(large) :]
         self._resolve = resolve
         self._memory = memory
         self._objects = []
@@ -76,7 +92,7 @@ class Reader(object):
         self._objects.append(thing)
 
     def _read(self, number):
-        with open(self._paths[len(self._segments) + number], "rb") as file:
+        with open(self._blob_paths[number], "rb") as file:
             return file.read()
 
     # Builtin types
@@ -198,12 +214,6 @@ class Reader(object):
         self._c(function, arguments)
         _apply(self._objects[-1], self._get(state), self._get(items), self._get(pairs), None)
 
-    def _q(self, name, packed):
-        from kanoe_worker.track import savers
-
-        self._flush()
-        self._add(getattr(savers, name)().unpack(self._get(packed)))
-
     # Arrays
 
     def _a(self, number):
@@ -227,7 +237,9 @@ class Reader(object):
     def _segment(self, numpy, number, size, dtype, shape, strides):
         if not size:
             return numpy.empty(shape, dtype or "u1")
-        path = self._paths[number]
+        if self._segments[number][2] is not None:
+            return self._small(numpy, self._segments[number][2], dtype, shape, strides)
+        path = self._segment_paths[number]
         if os.stat(path).st_size != size:
             raise Damaged("a buffer of another size")
         if dtype is not None and size <= _OWNED:
@@ -241,6 +253,11 @@ class Reader(object):
             array = numpy.frombuffer(mapped, "u1") if dtype is None else numpy.ndarray(shape, dtype, mapped, 0, strides)
             address = array.__array_interface__["data"][0]
         self._memory.remember(address, size, self._segments[number][1], path)
+        return array
+
+    def _small(self, numpy, data, dtype, shape, strides):
+        array = numpy.empty(len(data), "u1") if dtype is None else _empty_like(numpy, shape, dtype, strides)
+        ctypes.memmove(array.__array_interface__["data"][0], data, len(data))
         return array
 
     def _e(self, shape, order, writeable):
@@ -363,7 +380,7 @@ _UNNAMED = {"NoneType": type(None), "ellipsis": type(Ellipsis), "NotImplementedT
 _MAKERS = {
     name: getattr(Reader, "_" + name)
     for name in (
-        "m", "M", "l", "L", "t", "d", "D", "s", "So", "Su", "f", "k", "K", "y", "Y", "T", "g", "z", "x", "o", "O", "c", "C", "v", "q",
+        "m", "M", "l", "L", "t", "d", "D", "s", "So", "Su", "f", "k", "K", "y", "Y", "T", "g", "z", "x", "o", "O", "c", "C", "v",
         "a", "e", "E", "w", "n",
     )
 }  # fmt: skip

@@ -2,23 +2,40 @@
 
 A channel has:
 
-    begin()                 called just before a cell starts
+    owns(reference)         whether a reference is its.
+    begin()                 called just before a cell starts.
     end() -> reads, writes  called just after it: `reads {reference: hash | None}` is what the cell read, as it was at the start;
                             `writes {reference: Written | None}` what it changed. `Written` is a pair `(hash, bytes | None)` with
-                            the attributes `needs` (references of definitions) and `lost` (why there are no bytes). None: back at
+                            the attribute `lost` (why there are no bytes). None: back at
                             what a fresh process has.
-    restore(values)         `{reference: bytes | None}`: bring the process to this; None: to what a fresh process has. References
-                            of other channels are left alone. Returns `{reference: why}` for what could not be done.
+    restore(values)         `{reference: bytes | None}`: bring the process to this; None: to what a fresh process has. Returns
+                            `{reference: why}` for what could not be done. In the order of the list: imports come first.
     initial() -> {reference: bytes}
-                            what a fresh process draws by chance (random generators), for the first state of a notebook.
-    prepared                whether values of other channels must be restored first (functions of the notebook): then last.
-    held() -> objects       functions and classes of the notebook that libraries hold: any cell may call them unnamed.
+                            what a fresh process draws by chance (random generators): for the first state of a notebook.
+    held() -> objects       functions and classes of the notebook that libraries hold: any cell may call them, without naming them.
 
-A reference that is equal to what a fresh process has is absent from every map of state. A read reference that ends in `*` is a read
-of everything below that prefix: `hash_below` says its hash, from the state's entries; None where there are none.
+A reference that is as a fresh process has it is absent from every state. A read reference that ends in `*` is a read of everything below
+that prefix: `hash_below` gives its hash from the state's entries, None where there are none. What has no bytes has a hash that only the
+execution has that made it; after a replay the state's hash counts, not that which `end` reads here.
 """
 
-from kanoe_worker.track import encoded, imported, randoms, settings
+import time
+
+from kanoe_worker.track import (
+    effects,
+    encoded,
+    imported,
+    interactive,
+    logged,
+    network,
+    opaque,
+    options,
+    randoms,
+    settings,
+    warned,
+)
+
+hash_below = encoded.hash_below
 
 
 def all_channels(shell, definitions=None):
@@ -26,17 +43,69 @@ def all_channels(shell, definitions=None):
 
     Args:
         shell: the InteractiveShell, or None.
-        definitions: as for `encoded.Codec`.
+        definitions: not needed: functions that libraries hold are kept by their code.
     """
-    codec = encoded.Codec(definitions)
     imports = imported.Imports()
-    channels = [randoms.Randoms(imports), settings.Environ(codec)]
+    children = effects.Children()
+    mpl = options.Matplotlib(imports)
+    table = settings.process_settings() + options.library_settings() + mpl.entries()
+    channels = [
+        _Start(imports, children),
+        effects.Imported(imports),
+        randoms.Randoms(imports, children),
+        settings.Environ(children),
+        settings.Settings(imports, table),
+        options.Pandas(imports),
+        warned.Warnings(imports),
+        logged.Logging(imports),
+        interactive.Configuration(shell) if shell is not None else None,
+        interactive.Hooks(shell),
+        opaque.Opaque(imports),
+        network.Network(),
+        effects.Running(children),
+        effects.Patches(imports, shell),
+    ]
     imports.install()
-    return channels
+    return [channel for channel in channels if channel is not None]
 
 
-def hash_below(hashes):
-    """Return the hash of a read of everything below a prefix, given the state's `{reference: hash}` below it."""
-    if not hashes:
-        return None
-    return encoded.digest_of("\n".join("%s %s" % pair for pair in sorted(hashes.items())).encode("utf-8", "surrogatepass"))
+class _Start(object):
+    """What the channels share, at its place before all of them."""
+
+    def __init__(self, imports, children):
+        self._imports = imports
+        self._children = children
+
+    def owns(self, _reference):
+        return False
+
+    def begin(self):
+        self._children.begin()
+
+    def end(self):
+        self._imports.settle()
+        return {}, {}
+
+    def restore(self, _values):
+        return {}
+
+    def initial(self):
+        return {}
+
+    def held(self):
+        return []
+
+
+def costs(channels, rounds=50):
+    """Return the CPU seconds that `begin` and `end` of each channel take, for measuring."""
+    found = {}
+    for _ in range(rounds):
+        for channel in channels:
+            started = time.process_time()
+            channel.begin()
+            found[channel] = found.get(channel, 0.0) + time.process_time() - started
+        for channel in channels:
+            started = time.process_time()
+            channel.end()
+            found[channel] += time.process_time() - started
+    return {type(channel).__name__: seconds / rounds for channel, seconds in found.items()}

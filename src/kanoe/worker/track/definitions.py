@@ -6,10 +6,12 @@ Each has one reference for life, `def:function:clean:5f3a09c1d2e4`, and is a roo
 How values use this module:
 
     token(thing)     the string for `persistent_id`, or None: a definition's reference, or a member of a notebook's enumeration
-                     (`member:def:class:Color:5f3a09c1d2e4:RED`): it belongs to its class, which a value that holds it needs
+                     (`member:def:class:Color:5f3a09c1d2e4:RED`): it belongs to its class (`owner`), which a value that holds it
+                     needs; or the namespace, or `builtins.__dict__` (the private globals of `exec` hold it): these need nothing
     parts(thing)     a plain tuple of all it holds, to walk and to hash. It contains code objects, cells and so on as they are:
                      `savers.find` knows these. A *cell* (and the private globals of `exec`) is shared mutable memory: two functions
-                     that hold one cell are one group, whatever the cell contains.
+                     that hold one cell are one group, whatever the cell contains. It may contain members of the definition's own
+                     enumeration: their values are in the parts too.
     lost(thing)      why it has no bytes, or None
     shells.pack, shells.make, shells.fill    bytes of a bundle's definitions, and back (see `shells`)
     find(token)      the living object
@@ -17,6 +19,7 @@ How values use this module:
 Nothing here runs code of the notebook or asks an object anything that it could answer itself.
 """
 
+import builtins
 import enum
 import hashlib
 import marshal
@@ -39,13 +42,14 @@ _flags_of = type.__dict__["__flags__"].__get__
 _module_name_of = type.__dict__["__module__"].__get__
 _module_dictionary_of = types.ModuleType.__dict__["__dict__"].__get__
 _HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_TYPE = 1 << 31  # Py_TPFLAGS_TYPE_SUBCLASS
 _MARSHAL = 2
 _EnumMeta = type(enum.Enum)
 _GetSet = type(Function.__code__)
 _Member = type(Function.__closure__)
 _BuiltinFunction = type(len)
 _C_DESCRIPTORS = (type(str.join), type(object.__init__), type(dict.__dict__["fromkeys"]))
-_MADE = frozenset(["__dict__", "__weakref__", "_abc_impl"])  # what creating a class makes anew
+_MADE = frozenset(["__dict__", "__weakref__", "_abc_impl", "__slotnames__"])  # what creating a class makes anew, or pickling
 _MADE_BY_OLD_PYTHON = frozenset(
     [
         "_abc_registry",
@@ -57,6 +61,7 @@ _MADE_BY_OLD_PYTHON = frozenset(
         "__tree_hash__",
     ]
 )
+FIXED = ("__module__", "__doc__")
 _PLAIN_METACLASSES = frozenset(["abc.ABCMeta", "enum.EnumMeta", "enum.EnumType"])
 
 
@@ -93,7 +98,7 @@ class Definitions(object):
     def is_definition(self, thing):
         """Return whether something is a function or class that no library holds under its name."""
         kind = type(thing)
-        if kind is not Function and kind is not type and type not in mro_of(kind):
+        if kind is not Function and not _flags_of(kind) & _TYPE:
             return False
         known = self._kinds.get(id(thing))
         if known is not None and known[0]() is thing:
@@ -130,26 +135,27 @@ class Definitions(object):
         found = self._things.get(token)
         if found is not None:
             return found()
-        return self._find_member(token) if token.startswith("member:") else None
+        if token.startswith("member:"):
+            return self._find_member(token)
+        return self.namespace if token == "namespace" else builtins.__dict__ if token == "builtins" else None
 
     def token(self, thing):
-        """Return what stands for an object that is a definition or belongs to one, or None."""
+        """Return what stands for an object that is a definition or belongs to one, or for the namespace itself; or None."""
         kind = type(thing)
-        if kind is Function or kind is type:
+        if kind is Function or _flags_of(kind) & _TYPE:
             return self.reference(thing) if self.is_definition(thing) else None
-        metaclass = type(kind)
-        if metaclass is type:  # an instance of an ordinary class
-            return self.reference(thing) if type in mro_of(kind) and self.is_definition(thing) else None
-        if type in mro_of(kind):
-            return self.reference(thing) if self.is_definition(thing) else None
-        if _EnumMeta in mro_of(metaclass) and self.is_definition(kind):
+        if kind is dict:
+            return "namespace" if thing is self.namespace else "builtins" if thing is builtins.__dict__ else None
+        if type(kind) is not type and is_among(_EnumMeta, mro_of(type(kind))) and self.is_definition(kind):
             name = member_name(thing)
             return None if name is None else "member:%s:%s" % (self.reference(kind), name)
         return None
 
     def owner(self, thing):
-        """Return the definition that an object with a token belongs to: itself, or the class of a member."""
-        return thing if type(thing) is Function or type in mro_of(type(thing)) else type(thing)
+        """Return the definition that an object with a token belongs to: itself, the class of a member, or None."""
+        if type(thing) is dict:
+            return None
+        return thing if type(thing) is Function or is_class(thing) else type(thing)
 
     def parts(self, thing):
         """Return all that a definition holds as a plain tuple.
@@ -170,7 +176,7 @@ class Definitions(object):
                 thing.__dict__,
                 getattr(thing, "__type_params__", ()),
             )
-        members = tuple([(name, _payload(member), _state(member)) for name, member in members_of(thing)])
+        members = tuple([(name, payload_of(member), state_of(member)) for name, member in members_of(thing)])
         return (
             ("class", name_of(thing), qualname_of(thing)),
             type(thing),
@@ -189,7 +195,7 @@ class Definitions(object):
             return None
         name = found.get("__name__")
         module = sys.modules.get(name) if type(name) is str else None
-        if module is not None and types.ModuleType in mro_of(type(module)) and _module_dictionary_of(module) is found:
+        if module is not None and is_among(types.ModuleType, mro_of(type(module))) and _module_dictionary_of(module) is found:
             return name
         return found
 
@@ -203,7 +209,7 @@ class Definitions(object):
         for kind in (type(thing),) + bases_of(thing):
             if not self.is_definition(kind) and class_name(kind) is None:
                 return "a class made from %s, which no module holds" % name_of(kind)
-        if any([_payload(member) is NO_PAYLOAD for _, member in members_of(thing)]):
+        if any([payload_of(member) is NO_PAYLOAD for _, member in members_of(thing)]):
             return "an enumeration of %s" % name_of(bases_of(thing)[0])
         return self._lost_by_metaclass(type(thing))
 
@@ -263,6 +269,19 @@ class Definitions(object):
         return b"".join(entries)
 
 
+def is_class(thing):
+    """Return whether something is a class; asks its type only."""
+    return bool(_flags_of(type(thing)) & _TYPE)
+
+
+def is_among(kind, kinds):
+    """Return whether a class is one of some: `in` would ask their metaclasses whether they are equal."""
+    for other in kinds:
+        if other is kind:
+            return True
+    return False
+
+
 def library_name(thing):
     """Return the module and qualified name under which a library holds a function or class, or None."""
     if type(thing) is Function:
@@ -293,14 +312,14 @@ def held(module, qualname):
     found = None
     for name in qualname.split("."):
         found = dictionary.get(name)
-        dictionary = dictionary_of(found) if type in mro_of(type(found)) else {}
+        dictionary = dictionary_of(found) if is_class(found) else {}
     return found
 
 
 def member_name(member):
     """Return how an enumeration knows its member: `RED`, or `=6` for a combination of flags; None for a stranger."""
     entries = dictionary_of(type(member))
-    state = _state(member)
+    state = state_of(member)
     name, value = state.get("_name_"), state.get("_value_")
     if type(name) is str and entries.get("_member_map_", {}).get(name) is member:
         return name
@@ -311,7 +330,7 @@ def member_name(member):
 
 def members_of(kind):
     """Return the members of an enumeration, combinations of flags too, as pairs of a name (see `member_name`) and the member."""
-    if type(kind) is type or _EnumMeta not in mro_of(type(kind)):
+    if type(kind) is type or not is_among(_EnumMeta, mro_of(type(kind))):
         return []
     entries = dictionary_of(kind)
     found = {}
@@ -333,9 +352,10 @@ def layout_of(kind):
 
 
 def entries_of(kind):
-    """Return the dictionary of a class without what Python makes anew."""
-    found = {}
-    for name, value in dict(dictionary_of(kind)).items():
+    """Return the dictionary of a class without what Python makes anew; first what every class has and nobody can delete."""
+    entries = dict(dictionary_of(kind))
+    found = {name: entries[name] for name in FIXED if name in entries}
+    for name, value in entries.items():
         if name in _MADE or (name in _MADE_BY_OLD_PYTHON and sys.version_info < (3, 7)):
             continue
         if type(value) is _Member and value.__objclass__ is kind:
@@ -372,10 +392,10 @@ _PAYLOADS = (
 )
 
 
-def _payload(member):
+def payload_of(member):
     """Return what a member holds as an instance of a built-in type: `(type's name, value)`, or None."""
     for kind, read in _PAYLOADS:
-        if kind in mro_of(type(member)):
+        if is_among(kind, mro_of(type(member))):
             value = read(member)
             return (kind.__name__, value) if _simple([value]) else NO_PAYLOAD
     try:
@@ -385,7 +405,7 @@ def _payload(member):
     return None
 
 
-def _state(member):
+def state_of(member):
     return object.__getattribute__(member, "__dict__")
 
 
@@ -414,7 +434,7 @@ def _module_name(kind):
 
 def _module_dictionary(name):
     module = sys.modules.get(name)
-    return _module_dictionary_of(module) if module is not None and types.ModuleType in mro_of(type(module)) else {}
+    return _module_dictionary_of(module) if module is not None and is_among(types.ModuleType, mro_of(type(module))) else {}
 
 
 def _made_by_python(kind):

@@ -1,7 +1,7 @@
-"""Small values (settings, options, patches) as bytes: equal values give equal bytes, whatever their identity.
+"""Small values (settings, options, patches) as bytes and as hashes: equal values have equal hashes, whatever their identity.
 
-Exact built-in types are written by structure. What a module holds under its own name is written as that name, a function or class
-of the notebook as its reference (if somebody gives references), the rest is pickled. What has no bytes says why.
+Exact built-in types are written by structure; what a module holds under its own name, as that name; other functions by their code, which
+finds its globals in its module again; the rest is pickled. Objects of the notebook's classes have no bytes.
 """
 
 import hashlib
@@ -12,9 +12,12 @@ import pickle
 import sys
 import types
 
+from kanoe_worker.track import codes
+
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis)])
 _DEPTH = 60
 _MARSHAL = 2  # the last version that does not mark interned or shared objects
+_WRAPPERS = {"staticmethod": staticmethod, "classmethod": classmethod, "property": property}
 
 
 class Lost(Exception):
@@ -25,134 +28,162 @@ class Written(tuple):
     """What a channel wrote: `hash, data = written`.
 
     Attributes:
-        needs: references of the definitions that the bytes name.
         lost: why `data` is None.
     """
 
-    def __new__(cls, digest, data, needs=(), lost=None):
+    def __new__(cls, digest, data, lost=None):
         self = tuple.__new__(cls, (digest, data))
-        self.needs = tuple(needs)
         self.lost = lost
         return self
 
 
-class Codec(object):
-    """Writes and reads values.
+def written(value):
+    """Return what to report for a value, with or without bytes."""
+    try:
+        return Written(digest_of(_Writer(False).write(value)), _Writer(True).write(value))
+    except Lost as lost:
+        # Not to be compared: only this very execution made it.
+        return Written(digest_of(os.urandom(32)), None, str(lost))
 
-    Args:
-        definitions: knows the notebook's functions and classes: `is_definition(object)`, `reference(object) -> str` and
-            `find(reference) -> object`; None: they are lost.
-    """
 
-    def __init__(self, definitions=None):
-        self._definitions = definitions
+def encode(value):
+    """Return the bytes of a value; raises Lost."""
+    return _Writer(True).write(value)
 
-    def encode(self, value):
-        """Return the bytes and the references needed; raises Lost."""
-        needs = []
+
+def decode(data):
+    """Return the value; raises whatever the notebook's classes raise."""
+    return _value(marshal.loads(data))
+
+
+class _Writer(object):
+    """Turns values into bytes: whole ones, or such as tell only what counts (code without line numbers), for a hash."""
+
+    def __init__(self, whole):
+        self._whole = whole
+
+    def write(self, value):
         try:
-            data = marshal.dumps(self._form(value, needs, 0), _MARSHAL)
+            return marshal.dumps(self._form(value, 0), _MARSHAL)
         except Lost:
             raise
         except Exception as error:
             raise Lost("it cannot be written: %s" % type(error).__name__)
-        return data, tuple(sorted(set(needs)))
 
-    def written(self, value):
-        """Return what to report for a value, with or without bytes."""
-        try:
-            data, needs = self.encode(value)
-        except Lost as lost:
-            # Not to be compared: only this very execution made it.
-            return Written(digest_of(os.urandom(32)), None, (), str(lost))
-        return Written(digest_of(data), data, needs)
-
-    def decode(self, data):
-        """Return the value; raises whatever the notebook's classes raise."""
-        return self._value(marshal.loads(data))
-
-    def _form(self, value, needs, depth):
+    def _form(self, value, depth):
         kind = type(value)
         if kind in _ATOMS:
             return value
         if depth > _DEPTH:
             raise Lost("it is nested too deep")
         if kind is tuple or kind is list:
-            return ("t" if kind is tuple else "l",) + tuple(self._form(item, needs, depth + 1) for item in value)
+            return ("t" if kind is tuple else "l",) + tuple([self._form(item, depth + 1) for item in value])
         if kind is dict:
-            pairs = [(self._form(key, needs, depth + 1), self._form(item, needs, depth + 1)) for key, item in value.items()]
-            return ("d",) + tuple(pairs)
+            return ("d",) + tuple([(self._form(key, depth + 1), self._form(item, depth + 1)) for key, item in value.items()])
         if kind is set or kind is frozenset:
-            forms = [marshal.dumps(self._form(item, needs, depth + 1), _MARSHAL) for item in value]
+            forms = [marshal.dumps(self._form(item, depth + 1), _MARSHAL) for item in value]
             return ("s" if kind is set else "f",) + tuple(sorted(forms))
+        return self._object_form(value, kind, depth)
+
+    def _object_form(self, value, kind, depth):
         if kind is types.ModuleType:
             return ("m", value.__name__)
-        if self._is_definition(value):
-            reference = self._definitions.reference(value)
-            needs.append(reference)
-            return ("r", reference)
         name = global_name(value)
         if name is not None:
             return ("g",) + name
-        return ("p", self._pickled(value, needs))
+        if kind is types.FunctionType:
+            return self._function_form(value, depth)
+        if kind in (staticmethod, classmethod):
+            return ("w", kind.__name__, self._form(value.__func__, depth + 1))
+        if kind is property:
+            parts = (value.fget, value.fset, value.fdel, value.__doc__)
+            return ("w", "property") + tuple([self._form(part, depth + 1) for part in parts])
+        if kind is types.MethodType:
+            return ("b", self._form(value.__func__, depth + 1), self._form(value.__self__, depth + 1))
+        return ("p", _pickled(value))
 
-    def _value(self, form):
-        if type(form) is not tuple:
-            return form
-        kind = form[0]
-        if kind == "t":
-            return tuple([self._value(item) for item in form[1:]])
-        if kind == "l":
-            return [self._value(item) for item in form[1:]]
-        if kind == "d":
-            return {self._value(key): self._value(item) for key, item in form[1:]}
-        if kind in "sf":
-            items = [self._value(marshal.loads(item)) for item in form[1:]]
-            return set(items) if kind == "s" else frozenset(items)
-        return self._object(kind, form)
+    def _function_form(self, function, depth):
+        module = function.__globals__.get("__name__")
+        if type(module) is not str or getattr(sys.modules.get(module), "__dict__", None) is not function.__globals__:
+            raise Lost("a function of no module")
+        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        parts = (function.__defaults__, function.__kwdefaults__, cells, function.__dict__)
+        forms = tuple([self._form(part, depth + 1) for part in parts])
+        code = function.__code__
+        code = codes.pack(code) if self._whole else codes.canonical(code)
+        return ("c", module, code, function.__name__, function.__qualname__) + forms
 
-    def _object(self, kind, form):
-        if kind == "r":
-            return self._definitions.find(form[1])
-        if kind in "mg":
-            __import__(form[1])
-            found = sys.modules[form[1]]
-            for name in form[2].split(".") if kind == "g" else ():
-                found = getattr(found, name)
-            return found
-        unpickler = pickle.Unpickler(io.BytesIO(form[1]))
-        unpickler.persistent_load = lambda reference: self._definitions.find(reference)
-        return unpickler.load()
 
-    def _is_definition(self, value):
-        if isinstance(value, (type, types.FunctionType)) is False or self._definitions is None:
-            return False
-        return bool(self._definitions.is_definition(value))
+def _value(form):
+    if type(form) is not tuple:
+        return form
+    kind = form[0]
+    if kind == "t":
+        return tuple([_value(item) for item in form[1:]])
+    if kind == "l":
+        return [_value(item) for item in form[1:]]
+    if kind == "d":
+        return {_value(key): _value(item) for key, item in form[1:]}
+    if kind in "sf":
+        items = [_value(marshal.loads(item)) for item in form[1:]]
+        return set(items) if kind == "s" else frozenset(items)
+    return _object(kind, form)
 
-    def _pickled(self, value, needs):
-        codec = self
 
-        class Pickler(pickle._Pickler):
-            """Python's own pickler in Python: the same bytes for equal strings, and definitions by reference."""
+def _object(kind, form):
+    if kind in "mg":
+        __import__(form[1])
+        found = sys.modules[form[1]]
+        for name in form[2].split(".") if kind == "g" else ():
+            found = getattr(found, name)
+        return found
+    if kind == "c":
+        return _function(form)
+    if kind == "w":
+        return _WRAPPERS[form[1]](*[_value(part) for part in form[2:]])
+    if kind == "b":
+        return types.MethodType(_value(form[1]), _value(form[2]))
+    return pickle.loads(form[1])
 
-            def persistent_id(self, item):
-                if codec._is_definition(item):
-                    reference = codec._definitions.reference(item)
-                    needs.append(reference)
-                    return reference
-                return None
 
-            def memoize(self, item):
-                # Equal strings are one object or two as it happens; never sharing them makes the bytes the same.
-                if type(item) not in (str, bytes):
-                    pickle._Pickler.memoize(self, item)
+def _function(form):
+    _, module, code, name, qualname = form[:5]
+    defaults, keywords, cells, attributes = [_value(part) for part in form[5:]]
+    __import__(module)
+    closure = tuple([_cell(value) for value in cells])
+    function = types.FunctionType(codes.unpack(code), sys.modules[module].__dict__, name, defaults, closure)
+    function.__kwdefaults__, function.__qualname__ = keywords, qualname
+    function.__dict__.update(attributes)
+    return function
 
-        buffer = io.BytesIO()
-        try:
-            Pickler(buffer, protocol=4).dump(value)
-        except Exception as error:
-            raise Lost("a %s: %s" % (repr_of_type(value), str(error)[:200]))
-        return buffer.getvalue()
+
+def _cell(value):
+    return (lambda: value).__closure__[0]
+
+
+class _Pickler(pickle._Pickler):
+    """Python's own pickler in Python: it can be told not to share equal strings, which are one object or two as it happens."""
+
+    def persistent_id(self, item):
+        kind = item if isinstance(item, type) else type(item)
+        if type.__getattribute__(kind, "__module__") == "__main__":
+            raise Lost("an object of the notebook's class %s" % type.__getattribute__(kind, "__qualname__"))
+        return None
+
+    def memoize(self, item):
+        if type(item) not in (str, bytes):
+            pickle._Pickler.memoize(self, item)
+
+
+def _pickled(value):
+    buffer = io.BytesIO()
+    try:
+        _Pickler(buffer, protocol=4).dump(value)
+    except Lost:
+        raise
+    except Exception as error:
+        raise Lost("a %s: %s" % (type_name(value), str(error)[:200]))
+    return buffer.getvalue()
 
 
 def digest_of(data):
@@ -164,10 +195,10 @@ def hash_below(hashes):
     """Return the hash of a read of everything below a prefix, given the state's `{reference: hash}` below it; None for nothing."""
     if not hashes:
         return None
-    return digest_of("\n".join("%s %s" % pair for pair in sorted(hashes.items())).encode("utf-8", "surrogatepass"))
+    return digest_of("\n".join(["%s %s" % pair for pair in sorted(hashes.items())]).encode("utf-8", "surrogatepass"))
 
 
-def repr_of_type(value):
+def type_name(value):
     """Return a value's type for people, asking the value nothing."""
     kind = type(value)
     return "%s.%s" % (type.__getattribute__(kind, "__module__"), type.__getattribute__(kind, "__qualname__"))
@@ -175,13 +206,13 @@ def repr_of_type(value):
 
 def global_name(value):
     """Return the module and qualified name under which a function or class is found in a module, or None."""
-    if not isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
-        return None
     if isinstance(value, type):
         module = type.__getattribute__(value, "__module__")
         qualname = type.__getattribute__(value, "__qualname__")
-    else:
+    elif isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
         module, qualname = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    else:
+        return None
     if type(module) is not str or type(qualname) is not str or module == "__main__" or "<" in qualname:
         return None
     found = sys.modules.get(module)

@@ -11,12 +11,22 @@ import builtins
 import genericpath
 import io
 import os
+import pathlib
 import posixpath
 import shutil
 import sys
 import types
 
-_CHILDREN = ("subprocess.Popen", "os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.exec", "pty.spawn")
+_CHILDREN = (
+    "subprocess.Popen",
+    "os.system",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.exec",
+    "pty.spawn",
+)
 _IMPORTS = ("<frozen importlib._bootstrap_external>", "<frozen importlib._bootstrap>")
 _FLAGS = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL}
 _FLAGS["a"] = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -44,12 +54,14 @@ class Calls(object):
         }
         for event in _CHILDREN:
             self._answers[event] = self._child
-        self._only_existence = _existence_codes()
+        self._relative = None
+        self._only_existence = _existence_codes() | _pathlib_codes()
 
     def install(self):
         """Begin to tell; for good."""
         if hasattr(sys, "addaudithook"):
             sys.addaudithook(self._hook())
+            self._replace(os, "open", self._open_below)
         else:
             self._replace_more()
         self._replace(os, "stat", self._stat)
@@ -77,8 +89,16 @@ class Calls(object):
     # What is asked, in the order of the audit events' arguments
 
     def _open(self, path, mode=None, flags=0, *_):
-        if type(path) is not int:
+        if mode is None and path is self._relative:
+            self._relative = None
+        elif type(path) is not int:
             self._recorder.opened(path, flags)
+
+    def _open_below(self, path, flags, mode=0o777, dir_fd=None):
+        # The audit event does not say below which folder.
+        if dir_fd is not None:
+            self._recorder.opened(_below(path, dir_fd), flags)
+            self._relative = path
 
     def _list(self, path=None, *_):
         if type(path) is not int and sys._getframe(2).f_code.co_filename not in _IMPORTS:
@@ -194,8 +214,21 @@ class Calls(object):
 
     def _replace_in_pathlib(self):
         """Replace what `pathlib` took from `os` when it was imported (to Python 3.10)."""
-        accessor = getattr(sys.modules.get("pathlib"), "_NormalAccessor", None)
-        for name in ("stat", "lstat", "open", "listdir", "scandir", "rename", "replace", "mkdir", "unlink", "rmdir", "chmod", "utime"):
+        accessor = getattr(pathlib, "_NormalAccessor", None)
+        for name in (
+            "stat",
+            "lstat",
+            "open",
+            "listdir",
+            "scandir",
+            "rename",
+            "replace",
+            "mkdir",
+            "unlink",
+            "rmdir",
+            "chmod",
+            "utime",
+        ):
             ours = getattr(os, name, None)
             if accessor is not None and name in vars(accessor) and type(ours) in _KINDS:
                 setattr(accessor, name, ours)
@@ -246,24 +279,25 @@ _KINDS = set()
 def stand_in(real, tell, recorder):
     """Return what acts like a built-in function; the types of both say they are the same."""
 
-    def __call__(self, *args, **kwargs):  # noqa: N807 - a method
+    def __call__(_, *args, **kwargs):  # noqa: N807 - a method
         if recorder.recording:
             try:
                 tell(*args, **kwargs)
-            except Exception:
-                recorder.confused()
+            except Exception as problem:
+                # Arguments that do not fit `tell` do not fit the function either.
+                if not isinstance(problem, TypeError) or problem.__traceback__.tb_next is not None:
+                    recorder.confused()
         return real(*args, **kwargs)
 
     _OWN_CODES.add(__call__.__code__)
     methods = {
-        "__slots__": ("__dict__", "__weakref__"),
         "__call__": __call__,
-        "__repr__": lambda self: repr(real),
-        "__eq__": lambda self, other: other is self or other is real,
-        "__ne__": lambda self, other: not (other is self or other is real),
-        "__hash__": lambda self: hash(real),
-        "__class__": property(lambda self: type(real)),
-        "__getattr__": lambda self, name: getattr(real, name),
+        "__repr__": lambda _: repr(real),
+        "__eq__": lambda this, other: other is this or other is real,
+        "__ne__": lambda this, other: not (other is this or other is real),
+        "__hash__": lambda _: hash(real),
+        "__class__": property(lambda _: type(real)),
+        "__getattr__": lambda _, name: getattr(real, name),
         "__doc__": real.__doc__,
         "__module__": "builtins",
     }
@@ -308,11 +342,12 @@ def _existence_codes():
         (shutil, ("_stat", "_islink", "_is_immutable")),
     ):
         found.update(getattr(getattr(module, name, None), "__code__", None) for name in names)
-    path = getattr(sys.modules.get("pathlib"), "Path", None)
-    for name in ("exists", "is_file", "is_dir", "is_symlink", "is_mount", "mkdir", "touch", "samefile", "resolve"):
-        found.add(getattr(getattr(path, name, None), "__code__", None))
-    found.discard(None)
-    return found
+    return found - {None}
+
+
+def _pathlib_codes():
+    names = ("exists", "is_file", "is_dir", "is_symlink", "is_mount", "mkdir", "touch", "samefile")
+    return {getattr(getattr(pathlib.Path, name, None), "__code__", None) for name in names} - {None}
 
 
 def _is_in_pathlib(code, codes):

@@ -23,7 +23,9 @@ import posixpath
 import resource
 import stat
 import sys
+import time
 import types
+from importlib import machinery
 
 from kanoe_worker.track import file_calls, folder_events
 
@@ -232,6 +234,7 @@ class Files(object):
     def sought(self, name, path):
         """A module is going to be imported."""
         if name not in self._imports:
+            path = getattr(path, "_path", path)  # of a package without a file of its own
             self._imports[name] = [entry for entry in path if type(entry) is str] if type(path) is list else None
             self._list_for_imports(self._imports[name])
 
@@ -311,10 +314,7 @@ class Files(object):
 
     def _list_for_imports(self, path):
         """Let the import system list the folders now, where we know that it is nobody else who does."""
-        for entry in sys.path if path is None else path:
-            folder = self._places.place(entry or ".") if type(entry) is str else None
-            if folder is None:
-                continue
+        for entry, folder in self._import_folders(path):
             try:
                 finder = _finder(entry or folder)
                 moment = file_calls.REAL_STAT(folder).st_mtime
@@ -327,19 +327,27 @@ class Files(object):
             except (OSError, AttributeError):
                 continue
 
+    def _import_folders(self, path):
+        """Return those of the folders to import from that are ours, as `(entry, folder)`."""
+        found = []
+        for entry in sys.path if path is None else path:
+            if type(entry) is str and (entry[:1] != "/" or entry.startswith(self._places.starts)):
+                folder = self._places.place(entry or ".")
+                if folder is not None:
+                    found.append((entry, folder))
+        return found
+
     def _note_imports(self):
         for name, path in list(self._imports.items()):
-            module = sys.modules.get(name)
-            file = vars(module).get("__file__") if type(module) is types.ModuleType else None
-            found = self._places.place(file) if type(file) is str else None
+            file, elsewhere = _origin(sys.modules.get(name))
+            found = self._places.place(file) if file is not None else None
             if found is not None:
                 self._look("file:", found)
             last = name.rpartition(".")[2]
-            for entry in sys.path if path is None else path:
-                folder = self._places.place(entry or ".") if type(entry) is str else None
-                if folder is None or self._is_own(folder):
+            for _, folder in self._import_folders(path):
+                if self._is_own(folder):
                     continue
-                if found is None and file is not None:
+                if found is None and elsewhere:
                     self._note("modules:", folder)
                 else:
                     self._note("module:", folder + "/" + last)
@@ -352,7 +360,7 @@ class Files(object):
             self._changes = folder_events.FolderEvents(folder_events.CHANGES)
             self._opens = folder_events.FolderEvents(folder_events.OPEN)
             self._input_opens = folder_events.FolderEvents(folder_events.OPEN)
-        except folder_events.Unwatchable:
+        except folder_events.UnwatchableError:
             self._blind = True
         for root in self._places.writable:
             for path, entry in self._scan(root):
@@ -382,7 +390,7 @@ class Files(object):
                         waiting.append(path)
                 try:
                     self._input_opens.add(folder)
-                except folder_events.Unwatchable:
+                except folder_events.UnwatchableError:
                     self._places.unwatched = list(self._places.inputs)
                     return
 
@@ -392,7 +400,7 @@ class Files(object):
         while waiting:
             folder = waiting.pop()
             self._add_watch(folder, changes=True)
-            for name, mode in _entries(folder):
+            for name, _ in _entries(folder):
                 path = folder + "/" + name
                 entry = None if self._places.is_kernels(path) else _stamp(path)
                 if entry is None:
@@ -407,7 +415,7 @@ class Files(object):
             return
         try:
             (self._changes if changes else self._opens).add(folder)
-        except folder_events.Unwatchable:
+        except folder_events.UnwatchableError:
             self._blind = True
 
     def _drain_opens(self, but=None):
@@ -601,6 +609,7 @@ class _Places(object):
         every = list(self.roots) + [real for real, _ in self._aliases]
         self._exact = frozenset(every)
         self._prefixes = tuple(path + "/" for path in every)
+        self.starts = tuple(every)
         self._input_prefixes = tuple(path + "/" for path in self.inputs)
 
     def place(self, path):
@@ -614,7 +623,7 @@ class _Places(object):
                 return None
         if "/." in path or "//" in path or path[-1:] == "/":
             path = posixpath.normpath(path)
-        if not path.startswith(self._prefixes) and path not in self._exact:
+        if (not path.startswith(self._prefixes) and path not in self._exact) or "\0" in path:
             return None
         for real, alias in self._aliases:
             if path == real or path.startswith(real + "/"):
@@ -721,8 +730,6 @@ def _exists(path):
 
 
 def _now():
-    import time
-
     return int(time.time() * 1e9)
 
 
@@ -737,10 +744,18 @@ def _children():
     return (used.ru_utime, used.ru_stime, used.ru_minflt), alive
 
 
+def _origin(module):
+    """Return the file of a module, and whether it is surely found whatever lies in our folders: folders alone are not."""
+    if not isinstance(module, types.ModuleType):
+        return None, module is not None
+    known = object.__getattribute__(module, "__dict__")
+    file = known.get("__file__")
+    file = file if type(file) is str else None
+    return file, file is not None or "__path__" not in known
+
+
 def _finder(entry):
     """Return what the import system lists a folder with."""
-    from importlib import machinery
-
     finder = machinery.PathFinder._path_importer_cache(entry)
     return finder if type(finder) is machinery.FileFinder else None
 

@@ -17,7 +17,7 @@ _PIECE = 1 << 16
 _NO_MORE = (errno.ENOMEM, errno.EMFILE, errno.ENOSPC)
 
 
-class Unwatchable(Exception):
+class UnwatchableError(Exception):
     """The system gives no more watches, or has none."""
 
 
@@ -28,7 +28,7 @@ class FolderEvents(object):
         mask: which: `OPEN`, `CHANGES`.
 
     Raises:
-        Unwatchable: there is no inotify here.
+        UnwatchableError: there is no inotify here.
     """
 
     def __init__(self, mask):
@@ -39,9 +39,9 @@ class FolderEvents(object):
             self._library = ctypes.CDLL(None, use_errno=True)
             self._descriptor = self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, AttributeError) as problem:
-            raise Unwatchable(str(problem))
+            raise UnwatchableError(str(problem)) from None
         if self._descriptor < 0:
-            raise Unwatchable(os.strerror(ctypes.get_errno()))
+            raise UnwatchableError(os.strerror(ctypes.get_errno()))
 
     def __contains__(self, folder):
         return folder in self._numbers
@@ -53,7 +53,7 @@ class FolderEvents(object):
         """Watch a folder; a folder that is gone is nothing to watch.
 
         Raises:
-            Unwatchable: the system gives no more watches.
+            UnwatchableError: the system gives no more watches.
         """
         number = self._library.inotify_add_watch(self._descriptor, os.fsencode(folder), self._mask | _ONLY_FOLDERS)
         if number >= 0:
@@ -65,7 +65,7 @@ class FolderEvents(object):
             return
         code = ctypes.get_errno()
         if code in _NO_MORE:
-            raise Unwatchable(os.strerror(code))
+            raise UnwatchableError(os.strerror(code))
 
     def forget(self, folder):
         """Watch a folder no more, and none below it."""

@@ -22,8 +22,8 @@ class Configuration(Keyed):
 
     name = "ipython"
 
-    def __init__(self, codec, shell):
-        Keyed.__init__(self, codec)
+    def __init__(self, shell):
+        Keyed.__init__(self)
         self._shell = shell
         self._names = {}  # class -> its configurable traits
         self.arrive()
@@ -105,8 +105,8 @@ class Hooks(Keyed):
 
     name = "hook"
 
-    def __init__(self, codec, shell):
-        Keyed.__init__(self, codec)
+    def __init__(self, shell):
+        Keyed.__init__(self)
         self._shell = shell
         self.arrive()
 

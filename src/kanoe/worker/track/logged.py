@@ -13,8 +13,8 @@ class Logging(Keyed):
 
     name = "logging"
 
-    def __init__(self, codec, imports):
-        Keyed.__init__(self, codec)
+    def __init__(self, imports):
+        Keyed.__init__(self)
         self._handlers = {}  # logger name -> (handlers, their form)
         self.arrive()
         imports.after(self._imported)

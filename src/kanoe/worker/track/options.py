@@ -17,8 +17,8 @@ class Pandas(Keyed):
 
     name = "pandas"
 
-    def __init__(self, codec, imports):
-        Keyed.__init__(self, codec)
+    def __init__(self, imports):
+        Keyed.__init__(self)
         self._watched = False
         imports.when("pandas", self._found)
 

@@ -13,6 +13,7 @@ import sys
 
 from kanoe_worker.track.encoded import Written, digest_of
 
+entropy = os.urandom  # `entropy(count) -> bytes`: where first states come from
 _WORDS = 624  # of a Mersenne twister
 
 
@@ -175,7 +176,7 @@ class Python(Generator):
     module = "random"
 
     def draw(self):
-        return random.Random(int.from_bytes(os.urandom(32), "little")).getstate()
+        return random.Random(int.from_bytes(entropy(32), "little")).getstate()
 
     def get(self):
         return random._inst.getstate()
@@ -195,7 +196,7 @@ class Numpy(Generator):
     module = "numpy.random"
 
     def draw(self):
-        return (os.urandom(4 * _WORDS), _WORDS, 0, 0.0)
+        return (entropy(4 * _WORDS), _WORDS, 0, 0.0)
 
     def get(self):
         state = self._get()
@@ -224,7 +225,7 @@ class Torch(Generator):
     module = "torch"
 
     def draw(self):
-        return int.from_bytes(os.urandom(7), "little")
+        return int.from_bytes(entropy(7), "little")
 
     def get(self):
         return self._get().numpy().tobytes()

@@ -23,7 +23,7 @@ import types
 import weakref
 
 from kanoe_worker.track import codes, definitions
-from kanoe_worker.track.definitions import SIMPLE, dictionary_of, mro_of, name_of
+from kanoe_worker.track.definitions import SIMPLE, dictionary_of, is_among, mro_of, name_of
 
 
 class Saver(object):
@@ -154,7 +154,7 @@ def _choose_stream(thing):
     for name in _STREAMS:
         if getattr(sys, name, None) is thing:
             return Saver(lambda thing: ("sys", name), _unpack_named, leaf=True)
-    return _choose_file(thing) if isinstance(thing, io.IOBase) else Saver(lost="a stream")
+    return _choose_file(thing) if _full_name(type(thing)).startswith("_io.") else Saver(lost="a stream")
 
 
 def _pack_logger(thing):
@@ -209,23 +209,42 @@ def _unpack_cell(packed):
 
 
 def _pack_property(thing):
-    return (type(thing), thing.fget, thing.fset, thing.fdel, thing.__doc__)
+    held = [getattr(property, name).__get__(thing) for name in ("fget", "fset", "fdel")]
+    return (type(thing), held, thing.__doc__, _state(thing))
 
 
 def _unpack_property(packed):
-    return packed[0](*packed[1:])
+    kind, held, text, state = packed
+    made = property.__new__(kind)
+    property.__init__(made, *held, doc=text)
+    _set_state(made, state)
+    return made
 
 
 def _pack_method_kind(thing):
-    return (type(thing), thing.__func__, getattr(thing, "__dict__", {}))
+    base = classmethod if is_among(classmethod, mro_of(type(thing))) else staticmethod
+    return (type(thing), base.__func__.__get__(thing), _state(thing))
 
 
 def _unpack_method_kind(packed):
-    made = packed[0](packed[1])
-    if packed[2]:
-        made.__dict__.clear()
-        made.__dict__.update(packed[2])
+    base = classmethod if is_among(classmethod, mro_of(packed[0])) else staticmethod
+    made = base.__new__(packed[0])
+    base.__init__(made, packed[1])
+    _set_state(made, packed[2])
     return made
+
+
+def _state(thing):
+    try:
+        return object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return None
+
+
+def _set_state(made, state):
+    if state is not None:
+        _state(made).clear()
+        _state(made).update(state)
 
 
 def _pack_method(thing):
@@ -487,13 +506,16 @@ def _choose_exception(thing):
         return _LOST_EXCEPTION
     if definitions.library_name(kind) is not None:
         return None
-    plain = all([base in _PLAIN_EXCEPTIONS or definitions._made_by_python(base) for base in mro_of(kind)])
+    plain = all([id(base) in _PLAIN_EXCEPTIONS or definitions._made_by_python(base) for base in mro_of(kind)])
     return _EXCEPTION if plain else None
 
 
 _PLAIN_EXCEPTIONS = frozenset(
-    [object, BaseException, Exception, ArithmeticError, LookupError, ValueError, TypeError, RuntimeError, KeyError, IndexError]
-    + [AssertionError, NotImplementedError, ZeroDivisionError, Warning, UserWarning, RuntimeWarning, DeprecationWarning]
+    map(
+        id,
+        [object, BaseException, Exception, ArithmeticError, LookupError, ValueError, TypeError, RuntimeError, KeyError, IndexError]
+        + [AssertionError, NotImplementedError, ZeroDivisionError, Warning, UserWarning, RuntimeWarning, DeprecationWarning],
+    )
 )
 
 

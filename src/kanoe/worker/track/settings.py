@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+from kanoe_worker.track import encoded
 from kanoe_worker.track.encoded import Lost, hash_below
 
 _MISSING = object()
@@ -45,8 +46,7 @@ class Setting(object):
 class Settings(object):
     """The channel of all settings that are one value each."""
 
-    def __init__(self, codec, imports, table):
-        self._codec = codec
+    def __init__(self, imports, table):
         self._active = []
         self._waiting = {}
         self._now = {}  # reference -> (value, hash or None where it is the default)
@@ -73,7 +73,7 @@ class Settings(object):
             found = self._read(entry)
             changed = not entry.same(value, found)
             if changed:
-                written = self._codec.written(found)
+                written = encoded.written(found)
                 if written[0] == self._default[reference][0]:
                     written = None
                 self._now[reference] = (found, None if written is None else written[0])
@@ -104,7 +104,7 @@ class Settings(object):
 
     def _arrive(self, entry):
         value = self._read(entry)
-        written = self._codec.written(value)
+        written = encoded.written(value)
         self._default[entry.reference] = written
         self._now[entry.reference] = (value, None)
         self._active.append(entry)
@@ -118,11 +118,11 @@ class Settings(object):
             if data is None:
                 return "what it was at first has no bytes"
         try:
-            entry.write(self._codec.decode(data))
+            entry.write(encoded.decode(data))
         except Exception as error:
             return "%s: %s" % (type(error).__name__, error)
         value = self._read(entry)
-        digest = self._codec.written(value)[0]
+        digest = encoded.written(value)[0]
         self._now[entry.reference] = (value, None if digest == default[0] else digest)
         return None
 
@@ -142,11 +142,10 @@ class Keyed(object):
 
     name = None
 
-    def __init__(self, codec):
+    def __init__(self):
         self.prefix = "setting:%s:" % self.name
         self.looked = set()
         self.looked_at_all = False
-        self._codec = codec
         self._here = False
         self._waiting = {}
         self._default = {}
@@ -205,7 +204,7 @@ class Keyed(object):
                 continue
             key = reference[len(self.prefix) :]
             try:
-                value = self._default.get(key, _MISSING) if data is None else self._codec.decode(data)
+                value = self._default.get(key, _MISSING) if data is None else encoded.decode(data)
                 if value is _MISSING:
                     self.drop(key)
                 else:
@@ -242,9 +241,9 @@ class Keyed(object):
             written = None
             if value is _MISSING:
                 if default is not _MISSING:
-                    written = self._codec.written(None)  # deleted though a fresh process has it
+                    written = encoded.written(None)  # deleted though a fresh process has it
             elif not plainly_same(value, default):
-                written = self._codec.written(value)
+                written = encoded.written(value)
             writes[self.prefix + key] = written
             if written is None:
                 self._hashes.pop(key, None)
@@ -384,8 +383,8 @@ class Environ(Keyed):
 
     name = "environ"
 
-    def __init__(self, codec, children=lambda: False):
-        Keyed.__init__(self, codec)
+    def __init__(self, children=lambda: False):
+        Keyed.__init__(self)
         self._children = children
         self._watching = False
         self._spelled = Spelled()

@@ -7,11 +7,14 @@ To keep the definitions of a bundle (`members {reference: function or class}`, a
     packed.contents   pickle this in the body, with everything else of the bundle
     packed.tokens     {id: token}: `persistent_id` must answer these first, then `definitions.token(thing)`
 
+Frames are plain data for `marshal`. They already hold what is simple (methods, simple defaults and attributes), so that instances can be
+hashed and compared while bodies are read.
+
 To make them again, together with those of all other bundles that are restored at once:
 
     objects = shells.make(definitions, frames)        # frames of all bundles in one dict -> {token: object}
     body = unpickle(...)                              # persistent_load: objects.get(token) or definitions.find(token)
-    shells.fill(objects, contents)                    # of each bundle: before bodies of bundles without definitions are unpickled
+    shells.fill(definitions, objects, contents)       # of each bundle: before bodies of bundles without definitions are unpickled
 
 For a trial in the same process, `make(definitions, frames, register=False)`: nobody learns of the copies. A shell's base that is not
 in `frames` must be alive.
@@ -51,17 +54,20 @@ def pack(known, members):
 
 
 def make(known, frames, register=True):
-    """Return `{token: object}`: empty shells of all definitions; they are the living ones from now on, unless `register` is False."""
+    """Return `{token: object}`: shells of all definitions; they are the living ones from now on, unless `register` is False."""
     maker = _Maker(known, frames)
     for reference in sorted(frames):
         maker.definition(reference)
+    for reference in sorted(frames):
+        for place, form in frames[reference][-1]:
+            maker.put(reference, place, form)
     if register:
         for reference in frames:
             known.adopt(reference, maker.objects[reference])
     return maker.objects
 
 
-def fill(objects, contents):
+def fill(known, objects, contents):
     """Give shells what they hold."""
     for token in contents:
         held = contents[token]
@@ -72,6 +78,8 @@ def fill(objects, contents):
         elif kind is definitions.Cell:
             codes.set_cell(thing, held)
         elif kind is dict:
+            held = dict(held, **{name: thing[name] for name in ("__builtins__",) if name in held})
+            thing.clear()
             thing.update(held)
         else:
             _fill_class(objects, token, thing, held)
@@ -92,13 +100,46 @@ def _pack_function(known, packed, reference, thing):
     if type(space) is not str and space is not None:
         builtins_there = _builtins_form(space)
         token = packed.tokens.setdefault(id(space), "globals:%s" % reference)
-        packed.contents[token] = {name: value for name, value in space.items() if name != "__builtins__"}
+        packed.contents[token] = {name: value if name != "__builtins__" else None for name, value in space.items()}
         space = (token,)
     held["names"] = (thing.__name__, thing.__qualname__, thing.__module__, thing.__doc__)
     held["defaults"] = (thing.__defaults__, thing.__kwdefaults__, thing.__annotations__, thing.__dict__)
     held["parameters"] = getattr(thing, "__type_params__", ())
-    packed.frames[reference] = ("function", thing.__name__, codes.pack(thing.__code__), space, builtins_there, tuple(cells))
+    early = [(cell, _early(known, packed.contents[cell])) for cell in cells if cell in packed.contents]
+    early.append(("defaults", _early(known, thing.__defaults__ or ())))
+    early.extend([("keyword " + name, _early(known, value)) for name, value in sorted((thing.__kwdefaults__ or {}).items())])
+    if type(space) is tuple:
+        entries = [entry for entry in packed.contents[space[0]].items() if entry[0] != "__builtins__"]
+        early.extend([("global " + name, _early(known, value)) for name, value in entries])
+    early = [entry for entry in early if entry[1] is not None]
+    packed.frames[reference] = ("function", thing.__name__, codes.pack(thing.__code__), space, builtins_there, tuple(cells), early)
     packed.contents[reference] = held
+
+
+def _early(known, value):
+    """Return what is simple, or a definition, or made of such, as plain data; None for others."""
+    kind = type(value)
+    if kind in definitions.SIMPLE:
+        return ("value", value)
+    if kind is tuple:
+        return _early_parts(known, "tuple", value)
+    if kind is property:
+        return _early_parts(known, "property", (value.fget, value.fset, value.fdel))
+    if kind is classmethod or kind is staticmethod:
+        return _early_parts(known, kind.__name__, (value.__func__,))
+    token = known.token(value)
+    if token is not None:
+        return ("token", token)
+    if kind is types.BuiltinFunctionType and definitions.is_class(value.__self__):
+        name = definitions.class_name(value.__self__)
+        return None if name is None else ("method", (name, value.__name__))
+    name = definitions.class_name(value) if definitions.is_class(value) else None
+    return None if name is None else ("class", name)
+
+
+def _early_parts(known, kind, values):
+    forms = [_early(known, value) for value in values]
+    return None if None in forms else (kind, forms)
 
 
 def _builtins_form(space):
@@ -116,13 +157,18 @@ def _pack_class(known, packed, reference, thing):
     for name, member in members:
         token = "member:%s:%s" % (reference, name)
         packed.tokens[id(member)] = token
-        frame_members.append((name, definitions._payload(member)))
-        states[name] = definitions._state(member)
+        frame_members.append((name, definitions.payload_of(member)))
+        states[name] = definitions.state_of(member)
     layout = definitions.layout_of(thing)
-    packed.frames[reference] = ("class", definitions.name_of(thing), kinds[0], kinds[1:], layout, frame_members)
+    entries = definitions.entries_of(thing)
+    early = [("entry " + name, _early(known, value)) for name, value in entries.items()]
+    for name, state in states.items():
+        early.extend([("member %s %s" % (key, name), _early(known, value)) for key, value in state.items()])
+    early = [entry for entry in early if entry[1] is not None]
+    packed.frames[reference] = ("class", definitions.name_of(thing), kinds[0], kinds[1:], layout, frame_members, early)
     packed.contents[reference] = {
         "qualname": definitions.qualname_of(thing),
-        "entries": definitions.entries_of(thing),
+        "entries": entries,
         "registered": definitions.registered_of(thing),
         "members": states,
     }
@@ -154,7 +200,38 @@ class _Maker(object):
             self.objects[token] = self._function(*frame[1:]) if frame[0] == "function" else self._class(token, *frame[1:])
         return self.objects[token]
 
-    def _function(self, name, code, space, builtins_form, cells):
+    def put(self, reference, place, form):
+        """Put what is simple where it belongs."""
+        thing, value = self.objects[reference], self._value(form)
+        what, _, name = place.partition(" ")
+        if what == "entry":
+            type.__setattr__(thing, name, value)
+        elif what == "member":
+            key, _, name = name.partition(" ")
+            definitions.state_of(self.objects["member:%s:%s" % (reference, name)])[key] = value
+        elif what == "global":
+            thing.__globals__[name] = value
+        elif what == "defaults":
+            thing.__defaults__ = value or None
+        elif what == "keyword":
+            thing.__kwdefaults__ = dict(thing.__kwdefaults__ or {}, **{name: value})
+        else:
+            codes.set_cell(self.objects[place], value)
+
+    def _value(self, form):
+        kind, held = form
+        if kind == "value":
+            return held
+        if kind == "token":
+            return self.objects[held] if held in self.objects else self._known.find(held)
+        if kind == "class":
+            return self._kind(held)
+        if kind == "method":
+            return getattr(self._kind(held[0]), held[1])
+        values = tuple([self._value(part) for part in held])
+        return values if kind == "tuple" else getattr(builtins, kind)(*values)
+
+    def _function(self, name, code, space, builtins_form, cells, early):
         closure = tuple([self._husk(token, codes.new_cell) for token in cells])
         if space is None:
             found = self._known.namespace
@@ -181,10 +258,10 @@ class _Maker(object):
             found = getattr(found, name)
         return found
 
-    def _class(self, reference, name, metaclass, bases, layout, members):
+    def _class(self, reference, name, metaclass, bases, layout, members, early):
         metaclass = self._kind(metaclass)
         bases = tuple([self._kind(base) for base in bases])
-        entries = {"__module__": "__main__"}
+        entries = {"__module__": "__main__", "__orig_bases__": ()}  # without these `typing.Generic` refuses
         if layout is not None:
             entries["__slots__"] = layout
         with _nobody_told(bases):
@@ -225,7 +302,7 @@ def _make_abstract(metaclass, made):
     """Give a new abstract class what C, or old Python, keeps for it."""
     import abc
 
-    if abc.ABCMeta not in definitions.mro_of(metaclass):
+    if not definitions.is_among(abc.ABCMeta, definitions.mro_of(metaclass)):
         return
     if sys.version_info >= (3, 7):
         import _abc
@@ -251,16 +328,16 @@ def _fill_function(thing, held):
 
 
 def _fill_class(objects, reference, thing, held):
-    entries = held["entries"]
-    kept = definitions.entries_of(thing)
-    for name in kept:
-        if name not in entries:
+    for name in definitions.entries_of(thing):
+        if name not in definitions.FIXED:
             type.__delattr__(thing, name)
-    for name, value in entries.items():
+    for name, value in held["entries"].items():
         type.__setattr__(thing, name, value.number if type(value) is definitions.Line else value)
     type.__dict__["__qualname__"].__set__(thing, held["qualname"])
     for name, state in held["members"].items():
-        definitions._state(objects["member:%s:%s" % (reference, name)]).update(state)
+        state_of_member = definitions.state_of(objects["member:%s:%s" % (reference, name)])
+        state_of_member.clear()
+        state_of_member.update(state)
     for other in held["registered"]:
         import abc
 

@@ -12,9 +12,11 @@ The session's names live in a plain dictionary, Jupyter's own. What a cell may r
 that it reaches; what it wrote is found by comparing values.
 """
 
+import json
+import random
 import time
 
-from kanoe_worker.track import channels, definitions, encoded, files, frames, reads, summaries, values
+from kanoe_worker.track import channels, definitions, encoded, files, frames, randoms, reads, summaries, values
 
 VERSION = 1
 # Names that Jupyter itself puts into the namespace.
@@ -44,7 +46,8 @@ class Tracker:
         self.values = values.Values(self.definitions, configuration["staging"], configuration["given"])
         self.files = files.Files(configuration["roots"], configuration["staging"])
         self.frames = frames.Watch(self.namespace)
-        self.channels = channels.all_channels(self.shell, self.definitions)
+        randoms.entropy = _drawn(configuration["seed"])
+        self.channels = channels.all_channels(self.shell, definitions=self.definitions)
         self.initial = {}
         for channel in self.channels:
             for reference, data in channel.initial().items():
@@ -122,7 +125,6 @@ class Tracker:
 
     def _take_delta(self, state, gone):
         """Learn what the session should hold; what it held of these references is stale."""
-        self.changed = set()
         for reference in gone:
             self.changed.add(reference)
             self._drop(reference)
@@ -230,19 +232,19 @@ class Tracker:
         cell.names.update(looked_up)
         if everything:
             cell.names.update(self._known_names())
-        found = _Found()
-        file_reads, file_writes = self.files.end()
-        found.reads.update(file_reads)
-        found.writes.update(file_writes)
+        found = _Found(cell)
+        self.files.end(found.reads, found.writes)
         for channel in self.channels:
             channel_reads, channel_writes = channel.end()
             found.take_channel(channel_reads, channel_writes, self)
         self._compare_values(cell, found, content.get("budget", 0.0))
+        found.derive()
+        writes, bundles = found.told()
         return {
             "status": "finished",
             "reads": found.reads,
-            "writes": found.writes,
-            "bundles": found.bundles,
+            "writes": writes,
+            "bundles": bundles,
             "network": found.network,
             "complete": not (everything and self._hidden()),
         }
@@ -312,10 +314,15 @@ class Tracker:
                 if entry is not None and not (rebound and entry["bundle"]["members"] == [reference]):
                     self._note_group(reference, found)
             bundle = dict(group, **self.values.keep(group, _allowance(budget)))
+            unknown = self.values.unknown(members)
+            if unknown:
+                found.underived.append((" ".join(members), bundle))
             for reference in members:
-                bundles[reference] = bundle
-        for reference, bundle in bundles.items():
+                bundles[reference] = bundle, unknown
+        for reference, (bundle, unknown) in bundles.items():
             entry = dict(described[reference], bundle=bundle)
+            if unknown:
+                found.underived.append((reference, entry))
             self._tell_more(reference, entry)
             self.state[reference] = entry
             self.live.add(reference)
@@ -347,6 +354,7 @@ class _Cell:
     """What is known of the cell that runs."""
 
     def __init__(self, content, mentions):
+        self.code = content["code"]
         self.count = content.get("count")
         self.mentions = mentions
         self.closure = None
@@ -360,20 +368,30 @@ class _Cell:
 class _Found:
     """What is reported of a cell."""
 
-    def __init__(self):
+    def __init__(self, cell):
+        self.code = cell.code
+        self.underived = []
         self.reads = {}
         self.writes = {}
-        self.bundles = []
         self.network = False
-        self._numbers = {}
 
     def write_root(self, reference, entry):
-        """Report a value; a bundle that several share is told once."""
-        bundle = entry["bundle"]
-        if bundle["hash"] not in self._numbers:
-            self._numbers[bundle["hash"]] = len(self.bundles)
-            self.bundles.append(bundle)
-        self.writes[reference] = dict(entry, bundle=self._numbers[bundle["hash"]])
+        """Report a value; its bundle, which several may share, is told once."""
+        self.writes[reference] = entry
+
+    def told(self):
+        """Return the writes and the bundles as they are sent."""
+        bundles, numbers, writes = [], {}, {}
+        for reference, entry in self.writes.items():
+            bundle = entry.get("bundle") if entry else None
+            if not bundle:
+                writes[reference] = entry
+                continue
+            number = numbers.setdefault(id(bundle), len(bundles))
+            if number == len(bundles):
+                bundles.append(bundle)
+            writes[reference] = dict(entry, bundle=number)
+        return writes, bundles
 
     def take_channel(self, reads, writes, tracker):
         """Report what a channel says was read and written; what equals a fresh process's is not there."""
@@ -389,6 +407,21 @@ class _Found:
                 digest, data = written
                 entry = {"hash": digest, "blob": None if data is None else tracker.values.stage(data)}
                 self.writes[reference] = tracker.state[reference] = entry
+                if data is None:
+                    self.underived.append((reference, entry))
+
+    def derive(self):
+        """Give what cannot be looked into the hash of all that it came from: the same code on the same values makes the same."""
+        reads = sorted((reference, digest or "") for reference, digest in self.reads.items())
+        origin = json.dumps([self.code, reads])
+        for name, entry in self.underived:
+            entry["hash"] = encoded.digest_of(("%s %s" % (name, origin)).encode("utf-8", "surrogatepass"))
+
+
+def _drawn(seed):
+    """Return where first states of random generators come from: the same for every process of a notebook."""
+    source = random.Random(seed)
+    return lambda count: bytes(bytearray(source.getrandbits(8) for _ in range(count)))
 
 
 def _allowance(budget):

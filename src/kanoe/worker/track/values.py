@@ -135,20 +135,24 @@ class Values(object):
                 return _lost(str(problem))
             frames, contents, tokens = packed.frames, True, packed.tokens
             roots.insert(0, packed.contents)
-        if len(members) == 1 and not definitions:
+        if len(members) == 1 and not definitions and not self._walks[members[0]].differs:
             found = self._walks[members[0]]
         else:
             walker = walk.Walker(self._definitions, self._memory, watch, _mark)
-            found = walker.walk(roots, tokens)
+            found = walker.walk(roots, tokens, storing=True)
             if found.lost:
                 return _lost(found.lost[0])
         size = sum(segment.size for segment in found.segments) + sum(_size(blob) for blob in found.blobs)
         if limit_bytes is not None and size > limit_bytes:
             return _lost("dearer to keep than to compute")
         data = bundles.body(found, frames, contents, others)
-        buffers = [self._write_segment(segment) for segment in found.segments]
+        buffers = [self._write_segment(segment) for segment in found.segments if not bundles.is_inside(segment)]
         buffers += [self._write(blob.kind + blob.digest, bundles.blob_bytes(blob)) for blob in found.blobs]
         return {"pickle": self.stage(data), "buffers": buffers, "size": size + len(data), "lost": None}
+
+    def unknown(self, members):
+        """Return whether something in a group is known by nothing but itself: its hashes say nothing of what it holds."""
+        return any(self._walks[reference].lost for reference in members if reference in self._walks)
 
     def stage(self, data):
         """Write bytes into the staging folder; return the file's name."""
@@ -204,7 +208,7 @@ class Values(object):
         for bundle, reader in readers:
             things = _Restoring(bundle).call(watch.call, reader.items)
             if reader.contents:
-                _Restoring(bundle).call(watch.call, shells.fill, self._definitions, objects, things.pop(0))
+                _Restoring(bundle).call(watch.call, shells.fill, objects, things.pop(0))
             found.update(zip(reader.members, things))
         for reference, thing in objects.items():
             if reference.startswith("def:"):

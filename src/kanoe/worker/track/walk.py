@@ -21,7 +21,6 @@ An *item* in a record is an atom (None, bool, int, float, complex, str, bytes, E
     (S, blob)                 content of a column of strings, for E
     (n, dtype, data)          value: a scalar of numpy
     (u, k, ...)               value: foreign memory (Arrow's)
-    (q, saver, packed)        new: what a saver unpacks
     (!, type, why, mark)      new: what cannot be kept
 """
 
@@ -30,7 +29,7 @@ import marshal
 import sys
 import types
 
-from kanoe_worker.track import arrays, codes, digest, guard, kinds, savers
+from kanoe_worker.track import arrays, definitions, digest, guard, kinds, savers
 
 VERSION = 2  # of marshal: the last one that marks no interned or shared objects
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
@@ -40,10 +39,10 @@ _MUTABLE_IDS = frozenset(map(id, (list, dict)))
 _SEALED_IDS = frozenset(map(id, (bool, int, float, complex, str, bytes)))  # their hash is the same in every process
 _LONG = 1 << 16
 _DEPTH = 60
-_ELEMENTS = 1 << 25
+_ELEMENTS = 1 << 24
 _PROTOCOL = 5 if sys.version_info >= (3, 8) else 4
 _CELL = type((lambda x: lambda: x)(0).__closure__[0])
-_NAMED = {type(None): "NoneType", type(Ellipsis): "ellipsis", type(NotImplemented): "NotImplementedType"}
+_NAMED = {id(type(None)): "NoneType", id(type(Ellipsis)): "ellipsis", id(type(NotImplemented)): "NotImplementedType"}
 
 # Types whose instances never change (but for names of an Index, see groups.py): sharing one is not seen.
 _VALUES = {
@@ -101,6 +100,8 @@ class Walk(object):
         needs: references of definitions, directly referred to.
         definitions: by reference.
         lost: list of reasons.
+        differs: whether what is stored is more than what is hashed.
+        reached: ids of what objects that cannot be looked into may change.
         calls: types that their own code took apart.
         alive: keeps what was made on the way.
     """
@@ -111,6 +112,7 @@ class Walk(object):
         self.ids = {}
         self.definitions = {}
         self.lost = []
+        self.differs = False
         self.calls = set()
         self.alive = []
         self.reached = set()
@@ -140,29 +142,32 @@ class Walker(object):
     """Walks graphs.
 
     Args:
-        definitions: which functions and classes are the notebook's.
+        known: definitions.Definitions.
         memory: digest.Memory.
         watch: guard.Guard, entered.
         mark: called without arguments, tells a new text for each object that cannot be kept.
     """
 
-    def __init__(self, definitions, memory, watch, mark):
-        self._definitions = definitions
+    def __init__(self, known, memory, watch, mark):
+        self._definitions = known
         self._memory = memory
         self._guard = watch
         self._mark = mark
         self._plans = {}
         self.quiet = False
         self._tokens = {}
+        self._storing = False
 
-    def walk(self, roots, tokens=None):
+    def walk(self, roots, tokens=None, storing=False):
         """Return the Walk of some objects together, in their order.
 
         Args:
             roots: a list.
             tokens: `{id: token}` of objects that stand for themselves.
+            storing: whether it is to be stored, not only hashed.
         """
         self._tokens = tokens or {}
+        self._storing = storing
         for deep in (True, False):
             try:
                 return self._walk(roots, deep)
@@ -323,37 +328,31 @@ class Walker(object):
 
     def _plain(self, thing):
         """Return the marshalled form of exact lists, dicts, tuples and atoms; None where there is more, or sharing, or a cycle."""
-        level, total, inside, first = [thing], 0, [], True
+        level, total, inside, distinct = [thing], 0, [], {id(thing)}
         for _ in range(_DEPTH):
             below = gc.get_referents(*level)
             total += len(below)
             types_below = set(map(id, map(type, below)))
-            containers = types_below - _ATOM_IDS
-            if not containers:
+            if types_below <= _ATOM_IDS:
                 break
-            if not (self._deep and containers <= _PLAIN_IDS and total < _ELEMENTS and self._wasted < 10000 + 8 * self._count):
-                self._wasted += total
-                return None
+            if not self._goes_deep(types_below - _ATOM_IDS, total):
+                return self._wasteful(total)
             level = [one for one in below if id(type(one)) in _PLAIN_IDS]
-            first = False
             if not types_below.isdisjoint(_MUTABLE_IDS):
-                inside.extend([id(one) for one in level if type(one) is not tuple])
+                found = [id(one) for one in level if type(one) is not tuple]
+                inside += found
+                distinct.update(found)
+                if len(distinct) != len(inside) + 1:
+                    return self._wasteful(total)
         else:
-            self._wasted += total
-            return None
-        if first and type(thing) is not tuple:
+            return self._wasteful(total)
+        if not inside:
             return self._dumped(thing)
-        distinct = set(inside)
-        distinct.add(id(thing))
-        known = self._numbers
-        if len(distinct) != len(inside) + 1 or not distinct.isdisjoint(self._interior):
-            self._wasted += total
-            return None
-        if not all(key not in known for key in inside) if len(inside) < len(known) else not distinct.isdisjoint(known):
-            self._wasted += total
-            return None
+        numbers = self._numbers
+        if not distinct.isdisjoint(self._interior) or any(key in numbers for key in inside):
+            return self._wasteful(total)
         data = self._dumped(thing)
-        if data is not None and inside:
+        if data is not None:
             self._interior.update(inside)
             ids = self._result.ids
             if type(thing) is not tuple:
@@ -361,6 +360,12 @@ class Walker(object):
             for key in inside:
                 ids[key] = len(ids)
         return data
+
+    def _goes_deep(self, containers, total):
+        return self._deep and containers <= _PLAIN_IDS and total < _ELEMENTS and self._wasted < 10000 + 8 * self._count
+
+    def _wasteful(self, total):
+        self._wasted += total
 
     def _dumped(self, thing):
         try:
@@ -414,14 +419,19 @@ class Walker(object):
     # What has a name
 
     def _enter_type(self, thing):
-        if thing in _NAMED:
-            return self._value(("g", "builtins", _NAMED[thing]), thing)
+        if id(thing) in _NAMED:
+            return self._value(("g", "builtins", _NAMED[id(thing)]), thing)
         if self._definitions.is_definition(thing):
             return self._definition(thing)
-        module, name = kinds.type_name(thing)
-        if kinds.held(module, name) is thing:
-            return self._value(("g", module, name), thing)
-        return self._reduced(thing) if type(thing) is not type else self._lost(thing, "the class %s, which no module holds" % name)
+        name = definitions.class_name(thing)
+        if name is not None:
+            return self._value(("g",) + name, thing)
+        saver = savers.find(thing)
+        if saver is not None:
+            return self._saved(thing, saver)
+        if type(thing) is not type:
+            return self._reduced(thing)
+        return self._lost(thing, "the class %s, which no module holds" % kinds.described(thing))
 
     def _definition(self, thing):
         reference = self._definitions.reference(thing)
@@ -458,25 +468,6 @@ class Walker(object):
             return self._value(("z", name), thing)
         return self._lost(thing, "a module that is not the one of its name")
 
-    def _enter_code(self, thing):
-        self._result.lost.append("a code object")
-        return self._value(("i", digest.of_parts("code", codes.digestible(thing))), thing)
-
-    def _enter_property(self, thing):
-        self._result.lost.append("a property")
-        number = self._new(thing, ("P",))
-        parts = [thing.fget, thing.fset, thing.fdel, thing.__doc__]
-        return _Frame(parts, lambda items: self._fill("Q", number, items))
-
-    def _enter_wrapper(self, thing):
-        self._result.lost.append("a method's wrapper")
-        number = self._new(thing, ("P", kinds.described(type(thing))))
-        return _Frame([thing.__func__], lambda items: self._fill("Q", number, items))
-
-    def _enter_descriptor(self, thing):
-        self._result.lost.append("a descriptor")
-        return self._value(("i", "%s %s" % (kinds.described(type(thing)), thing.__name__)), thing)
-
     # Everything else
 
     def _enter_other(self, thing, kind):
@@ -484,6 +475,11 @@ class Walker(object):
             return self._enter_type(thing)
         if kinds.derives(kind, types.ModuleType):
             return self._enter_module(thing)
+        if type(kind) is not type:
+            token = self._definitions.token(thing)
+            if token is not None:
+                self._definition(self._definitions.owner(thing))
+                return self._value(("x", token), thing)
         saver = savers.find(thing)
         if saver is not None:
             return self._saved(thing, saver)
@@ -500,14 +496,21 @@ class Walker(object):
     def _saved(self, thing, saver):
         if saver.lost is not None:
             return self._lost(thing, saver.lost)
+        form = saver.pack if self._storing else saver.canonical
+        if saver.canonical is not saver.pack:
+            self._result.differs = True
         try:
-            packed = self._guard.call(saver.pack, thing)
+            packed = self._guard.call(form, thing)
+            around = list(self._guard.call(saver.reach, thing))
         except guard.Failed as problem:
             return self._lost(thing, "%s: %s" % (kinds.described(type(thing)), problem))
-        self._result.alive.append(packed)
+        self._result.alive += [packed, thing]
         self._result.calls.add(type(thing))
-        name = type(saver).__name__ if not isinstance(saver, type) else saver.__name__
-        return _Frame([packed], lambda items: (self._new(thing, ("q", name, items[0])),))
+        if around:
+            self._reach(around)
+        if saver.leaf:
+            return _Frame([saver.unpack, (packed,)], lambda items: self._value(("v", items[0], items[1]), thing))
+        return _Frame([saver.unpack, (packed,)], lambda items: self._made(thing, "c", items))
 
     def _instance(self, thing, plan):
         """An instance of a class written in Python: what it holds, as it lies there."""
@@ -670,12 +673,4 @@ _VISITS = {
     id(types.BuiltinFunctionType): Walker._enter_builtin,
     id(types.MethodType): Walker._enter_method,
     id(types.ModuleType): Walker._enter_module,
-    id(types.CodeType): Walker._enter_code,
-    id(property): Walker._enter_property,
-    id(staticmethod): Walker._enter_wrapper,
-    id(classmethod): Walker._enter_wrapper,
-    id(types.MemberDescriptorType): Walker._enter_descriptor,
-    id(types.GetSetDescriptorType): Walker._enter_descriptor,
-    id(type(str.join)): Walker._enter_descriptor,
-    id(type(object.__init__)): Walker._enter_descriptor,
 }

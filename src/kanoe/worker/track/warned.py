@@ -9,6 +9,7 @@ import sys
 import types
 import warnings
 
+from kanoe_worker.track import encoded
 from kanoe_worker.track.settings import plainly_same
 
 _PROBE = "kanoe: which version have the filters"
@@ -33,8 +34,7 @@ class Asked(object):
 class Warnings(object):
     """The channel of `setting:warnings` (the filters) and `setting:warned` (what was shown, by module)."""
 
-    def __init__(self, codec, imports):
-        self._codec = codec
+    def __init__(self, imports):
         self._imports = imports
         self._asked = Asked()
         self._entry = ("ignore", self._asked, Warning, None, 0)
@@ -63,7 +63,7 @@ class Warnings(object):
         if not _same_filters(now, self._filters):
             reads["setting:warnings"] = self._hash
             form = self._form(now)
-            written = None if plainly_same(form, self._first_form) else self._codec.written(form)
+            written = None if plainly_same(form, self._first_form) else encoded.written(form)
             self._filters, self._hash = now, None if written is None else written[0]
             writes["setting:warnings"] = written
         elif asked:
@@ -76,17 +76,17 @@ class Warnings(object):
         if "setting:warnings" in values:
             data = values["setting:warnings"]
             try:
-                form = self._first_form if data is None else self._codec.decode(data)
+                form = self._first_form if data is None else encoded.decode(data)
                 warnings.filters[:] = [self._entry] + self._made(form)
                 _warnings._filters_mutated() if hasattr(_warnings, "_filters_mutated") else warnings._filters_mutated()
                 self._filters = self._current()
                 form = self._form(self._filters)
-                self._hash = None if plainly_same(form, self._first_form) else self._codec.written(form)[0]
+                self._hash = None if plainly_same(form, self._first_form) else encoded.written(form)[0]
             except Exception as error:
                 failed["setting:warnings"] = "%s: %s" % (type(error).__name__, error)
         if "setting:warned" in values:
             data = values["setting:warned"]
-            self._restore_shown({} if data is None else self._codec.decode(data))
+            self._restore_shown({} if data is None else encoded.decode(data))
         self._version = self._ask_version()
         return failed
 
@@ -147,7 +147,7 @@ class Warnings(object):
         if shown == self._shown:
             return
         self._shown = shown
-        written = self._codec.written(shown) if shown else None
+        written = encoded.written(shown) if shown else None
         self._warned_hash = None if written is None else written[0]
         writes["setting:warned"] = written
 
@@ -176,7 +176,7 @@ class Warnings(object):
         for name, keys in shown.items():
             self._imports.when(name, lambda module, keys=keys: self._register(module, keys, version))
         self._shown = shown
-        self._warned_hash = self._codec.written(shown)[0] if shown else None
+        self._warned_hash = encoded.written(shown)[0] if shown else None
 
     def _register(self, module, keys, version):
         if self._ask_version() != version:

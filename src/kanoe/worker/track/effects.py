@@ -1,0 +1,519 @@
+"""What else a cell changes in the process: attributes of libraries, imports with side effects, threads and children left running.
+
+A patch is an attribute of a library's module or class that was bound anew by the notebook, or by another library: `effect:patch:MODULE:NAME`. What a
+library changes of its own (lazy imports, caches, counters) is none. Every cell reads all patches: `effect:patch:*`.
+"""
+
+import ctypes
+import functools
+import gc
+import operator
+import os
+import re
+import sys
+import threading
+import types
+
+from kanoe_worker.track import encoded
+from kanoe_worker.track.encoded import Written, digest_of, hash_below
+from kanoe_worker.track.interactive import of_notebook
+
+_HEAP_TYPE = 1 << 9
+_VERSION = 24  # bytes from a dictionary's start to `ma_version_tag`, CPython 3.6 to 3.13
+_MAPPING = 16  # bytes from a mapping proxy's start to the pointer to what it shows
+_MISSING = object()
+# Entries that come and go by themselves.
+_OWN = frozenset(
+    "__warningregistry__ __builtins__ __spec__ __loader__ __cached__ __file__ __path__ __package__ __abstractmethods__ _abc_impl"
+    " _abc_registry _abc_cache _abc_negative_cache _abc_negative_cache_version __annotations__ __annotate__ __annotate_func__"
+    " __annotations_cache__ __dict__ __weakref__ __slotnames__ __parameters__ __orig_bases__ __signature__ __static_attributes__".split()
+)
+_CODE = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    type,
+    staticmethod,
+    classmethod,
+    property,
+    functools.partial,
+)
+
+
+class Versions(object):
+    """The version numbers that CPython 3.6 to 3.13 keeps in dictionaries: many at once, in little time."""
+
+    def __init__(self):
+        self.works = sys.implementation.name == "cpython" and (3, 6) <= sys.version_info[:2] <= (3, 13) and self._tested()
+        self._addresses = []
+        self._gather = lambda: ()
+
+    def of(self, mapping):
+        """Return the address of the version of a dictionary, or of that behind a mapping proxy."""
+        if type(mapping) is dict:
+            return id(mapping) + _VERSION
+        return ctypes.c_void_p.from_address(id(mapping) + _MAPPING).value + _VERSION
+
+    def follow(self, addresses):
+        """Look at these from now on; the dictionaries must live on."""
+        base, top = min(addresses), max(addresses)
+        words = (ctypes.c_uint64 * ((top - base) // 8 + 1)).from_address(base)
+        memory = memoryview(words).cast("B").cast("Q")
+        pick = operator.itemgetter(*[(address - base) // 8 for address in addresses])
+        single = len(addresses) == 1
+        self._gather = lambda: (pick(memory),) if single else pick(memory)
+
+    def now(self):
+        """Return all versions, in the order of the addresses."""
+        return self._gather()
+
+    def _tested(self):
+        try:
+            if ctypes.sizeof(ctypes.c_void_p) != 8 or hasattr(sys, "getobjects"):
+                return False
+
+            class Probe(object):
+                pass
+
+            proxy = Probe.__dict__
+            module = types.ModuleType("probe")
+            for mapping, owner in ((module.__dict__, module), (proxy, Probe)):
+                address = self.of(mapping)
+                seen = [ctypes.c_uint64.from_address(address).value]
+                for value in ([], [], {}):
+                    owner.attribute = value
+                    seen.append(ctypes.c_uint64.from_address(address).value)
+                if len(set(seen)) != 4 or ctypes.c_uint64.from_address(address).value != seen[-1]:
+                    return False
+            return True
+        except Exception:
+            return False
+
+
+class Patches(object):
+    """The channel of attributes of libraries."""
+
+    prefix = "effect:patch:"
+
+    def __init__(self, imports, shell):
+        self._shell = shell
+        self._versions = Versions()
+        self._owners = []  # (module name, path within it or "", module or class, its mapping)
+        self._snapshots = []
+        self._seen = ()
+        self._known = set()  # ids of the owners
+        self._modules = 0
+        self._original = {}  # reference -> (owner, attribute, value that a fresh process has)
+        self._hashes = {}
+        self._patched = {}  # reference -> value
+        self._imports = imports
+        self._waiting = {}
+        self._take_new()
+        imports.after(self._imported)
+
+    def owns(self, reference):
+        return reference.startswith(self.prefix)
+
+    def begin(self):
+        self._before = dict(self._hashes)
+
+    def end(self):
+        writes = {}
+        self._compare(writes)
+        self._take_new()
+        return {self.prefix + "*": hash_below(self._before)}, writes
+
+    def restore(self, values):
+        failed = {}
+        for reference, data in values.items():
+            if self.owns(reference):
+                module = reference[len(self.prefix) :].partition(":")[0]
+                self._waiting[reference] = data
+                self._imports.when(module, lambda _module, reference=reference: self._restore_one(reference, failed))
+        self._compare({})
+        return failed
+
+    def initial(self):
+        return {}
+
+    def held(self):
+        return [value for value in self._patched.values() if isinstance(value, _CODE) and by_notebook(value)]
+
+    def _restore_one(self, reference, failed):
+        if reference not in self._waiting:
+            return
+        data = self._waiting.pop(reference)
+        module, _, path = reference[len(self.prefix) :].partition(":")
+        try:
+            owner = sys.modules[module]
+            names = path.split(".")
+            for name in names[:-1]:
+                owner = getattr(owner, name)
+            name = names[-1]
+            if data is not None:
+                value = encoded.decode(data)
+                self._original.setdefault(reference, (owner, name, _entry(owner, name)))
+                setattr(owner, name, value)
+                self._patched[reference] = value
+                self._hashes[reference] = encoded.written(value)[0]
+            elif reference in self._original:
+                _put_back(*self._original.pop(reference))
+                self._hashes.pop(reference, None)
+                self._patched.pop(reference, None)
+        except Exception as error:
+            failed[reference] = "%s: %s" % (type(error).__name__, error)
+
+    def _imported(self, _name):
+        self._take_new()
+
+    def _take_new(self):
+        """Remember what modules that have come since are like."""
+        if len(sys.modules) == self._modules:
+            return
+        self._modules = len(sys.modules)
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            found = []
+            for name, module in list(sys.modules.items()):
+                if id(module) not in self._known and type(name) is str and self._is_watched(name, module):
+                    self._known.add(id(module))
+                    found.append((name, "", module, module.__dict__))
+                    self._take_classes(name, module, found)
+            if not found:
+                return
+            self._owners.extend(found)
+            if self._versions.works:
+                self._versions.follow([self._versions.of(mapping) for _, _, _, mapping in self._owners])
+                self._seen = self._seen + self._versions.now()[len(self._snapshots) :]
+            self._snapshots.extend(mapping.copy() for _, _, _, mapping in found)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _is_watched(self, name, module):
+        return isinstance(module, types.ModuleType) and type(module.__dict__) is dict and name not in ("__main__", "__mp_main__")
+
+    def _take_classes(self, name, module, found):
+        for value in list(module.__dict__.values()):
+            if isinstance(value, type) and id(value) not in self._known and type.__getattribute__(value, "__flags__") & _HEAP_TYPE:
+                if type.__getattribute__(value, "__module__") in ("__main__", None):
+                    continue
+                self._known.add(id(value))
+                home = type.__getattribute__(value, "__module__")
+                path = type.__getattribute__(value, "__qualname__")
+                if type(home) is not str or "<" in path:
+                    home, path = name, path.split(".")[-1]
+                found.append((home, path, value, type.__dict__["__dict__"].__get__(value)))
+
+    def _compare(self, writes):
+        if self._versions.works:
+            now = self._versions.now()
+            if now == self._seen:
+                return
+            changed = [position for position, pair in enumerate(zip(now, self._seen)) if pair[0] != pair[1]]
+            self._seen = now
+        else:
+            changed = range(len(self._owners))
+        for position in changed:
+            module, path, owner, mapping = self._owners[position]
+            before = self._snapshots[position]
+            names = [name for name, value in list(mapping.items()) if before.get(name, _MISSING) is not value]
+            names += [name for name in before if name not in mapping]
+            if not names:
+                continue
+            self._snapshots[position] = mapping.copy()
+            for name in names:
+                if type(name) is str and name not in _OWN:
+                    self._note(module, path, owner, name, before.get(name, _MISSING), mapping.get(name, _MISSING), writes)
+
+    def _note(self, module, path, owner, name, old, new, writes):
+        reference = "%s%s:%s%s" % (self.prefix, module, path + "." if path else "", name)
+        if reference in self._original:
+            if new is self._original[reference][2]:
+                del self._original[reference]
+                self._hashes.pop(reference, None)
+                self._patched.pop(reference, None)
+                writes[reference] = None
+                return
+        elif not self._counts(module, path, name, old, new):
+            return
+        else:
+            self._original[reference] = (owner, name, old)
+        written = encoded.written(("deleted",) if new is _MISSING else new)
+        self._hashes[reference] = written[0]
+        self._patched[reference] = new
+        writes[reference] = written
+
+    def _counts(self, module, path, name, old, new):
+        """Say whether the notebook, or another library, did this."""
+        if isinstance(new, types.ModuleType):
+            return False
+        if isinstance(new, _CODE):
+            if by_notebook(new):
+                return True
+            home = home_of(new)
+            if home is not None and home != module.partition(".")[0]:
+                if home == "kanoe_worker":
+                    return False
+                if path or (old is not _MISSING and old is not None and not isinstance(old, types.ModuleType)):
+                    return True
+        if module == "builtins" and new is _MISSING:
+            return False  # IPython takes its own names away and puts them back
+        return self._is_mentioned(name)
+
+    def _is_mentioned(self, name):
+        """Return whether the code of the notebook binds such an attribute, as far as one can see."""
+        text = self._text()
+        if text is None or re.search(r"[.'\"]\s*%s\b" % re.escape(name), text):
+            return True
+        for value in list(self._shell.user_ns.values()) if self._shell is not None else ():
+            if type(value) is types.FunctionType and _code_mentions(value.__code__, name, 0):
+                return True
+        return False
+
+    def _text(self):
+        try:
+            return self._shell.user_ns["In"][-1]
+        except Exception:
+            return None
+
+
+def _code_mentions(code, name, depth):
+    if name in code.co_names or name in code.co_consts:
+        return True
+    return depth < 5 and any(
+        isinstance(constant, types.CodeType) and _code_mentions(constant, name, depth + 1) for constant in code.co_consts
+    )
+
+
+def unwrapped(value):
+    """Return the function within what wraps it."""
+    for _ in range(5):
+        if isinstance(value, (staticmethod, classmethod)):
+            value = value.__func__
+        elif isinstance(value, property):
+            value = value.fget
+        elif isinstance(value, functools.partial):
+            value = value.func
+        else:
+            break
+    return value
+
+
+def by_notebook(value):
+    """Return whether code comes from the notebook."""
+    return of_notebook(unwrapped(value))
+
+
+def home_of(value):
+    """Return the top-level package that code comes from, or None."""
+    value = unwrapped(value)
+    if isinstance(value, types.MethodType):
+        value = value.__func__
+    if isinstance(value, types.FunctionType):
+        module = value.__globals__.get("__name__")
+    elif isinstance(value, type):
+        module = type.__getattribute__(value, "__module__")
+    else:
+        module = getattr(value, "__module__", None)
+    return module.partition(".")[0] if type(module) is str else None
+
+
+def _entry(owner, name):
+    return (owner.__dict__ if not isinstance(owner, type) else type.__dict__["__dict__"].__get__(owner)).get(name, _MISSING)
+
+
+def _put_back(owner, name, value):
+    if value is _MISSING:
+        delattr(owner, name)
+    else:
+        setattr(owner, name, value)
+
+
+# Imports
+
+# What libraries change of others when they are imported: `()` nothing. Others may change anything.
+_INERT = frozenset(
+    "IPython PIL albumentations bs4 catboost cv2 cycler dateutil gensim h5py imageio ipykernel ipywidgets jinja2 joblib keras kiwisolver"
+    " librosa lightgbm lxml matplotlib mlxtend networkx nltk numba numexpr numpy openpyxl pandas patsy plotly polars psutil pyarrow pydantic"
+    " pytz requests scipy shap six skimage sklearn spacy sqlalchemy statsmodels sympy tensorflow tokenizers torch torchvision tqdm traitlets"
+    " transformers wordcloud xgboost yaml zmq kaggle_secrets kaggle_datasets kaggle_gcp kaggle_session kaggle_web_client kanoe_worker".split()
+)
+_CHANGES = {"seaborn": ("matplotlib",), "mpl_toolkits": ("matplotlib",), "missingno": (), "cmocean": ("matplotlib",)}
+_NOT_INERT = ("sklearn.experimental",)
+
+
+class Imported(object):
+    """The channel of imports with side effects on other libraries: `effect:import:MODULE`; nobody reads them."""
+
+    prefix = "effect:import:"
+
+    def __init__(self, imports):
+        self._imports = imports
+        self._told = 0
+        self._standard = os.path.dirname(os.__file__) + os.sep
+
+    def owns(self, reference):
+        return reference.startswith(self.prefix)
+
+    def begin(self):
+        pass
+
+    def end(self):
+        writes = {}
+        roots = self._imports.roots
+        for position in range(self._told, len(roots)):
+            name = roots[position]
+            changed = self._changes(name)
+            if changed != ():
+                data = name.encode("utf-8", "surrogatepass")
+                writes[self.prefix + name] = Written(digest_of(data), b"%08d %s" % (position, data))
+        self._told = len(roots)
+        return {}, writes
+
+    def restore(self, values):
+        failed = {}
+        wanted = sorted((data, reference) for reference, data in values.items() if data is not None and self.owns(reference))
+        for _, reference in wanted:
+            name = reference[len(self.prefix) :]
+            changed = self._changes(name)
+            if changed is None:
+                self._import(name, reference, failed)
+            for library in changed or ():
+                self._imports.when(library, lambda _module, name=name: self._import(name, name, {}))
+        self._told = len(self._imports.roots)
+        return failed
+
+    def initial(self):
+        return {}
+
+    def held(self):
+        return []
+
+    def _import(self, name, reference, failed):
+        try:
+            __import__(name)
+        except BaseException as error:
+            failed[reference] = "%s: %s" % (type(error).__name__, error)
+
+    def _changes(self, name):
+        """Return the libraries that importing a module may change; None: any."""
+        top = name.partition(".")[0]
+        if top in _CHANGES:
+            return _CHANGES[top]
+        if name.startswith(_NOT_INERT):
+            return None
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if top in _INERT or (module is not None and (file is None or self._is_standard(file))):
+            return ()
+        return None
+
+    def _is_standard(self, file):
+        return type(file) is str and file.startswith(self._standard) and "site-packages" not in file
+
+
+# Threads and children
+
+
+class Running(object):
+    """The channel of what a cell leaves running: `effect:threads`, `effect:children`.
+
+    Counted are threads whose code is the notebook's, and programs that are not workers of Python's own pools.
+    """
+
+    def __init__(self, children):
+        self._children = children
+        self._hashes = {"effect:threads": None, "effect:children": None}
+        self._alive = {"effect:threads": frozenset(), "effect:children": frozenset()}
+
+    def owns(self, reference):
+        return reference in self._hashes
+
+    def begin(self):
+        pass
+
+    def end(self):
+        reads, writes = {}, {}
+        for reference, alive in (("effect:threads", self._threads()), ("effect:children", self._programs())):
+            reads[reference] = self._hashes[reference]
+            if alive == self._alive[reference]:
+                continue
+            self._alive[reference] = alive
+            written = Written(digest_of(os.urandom(32)), None, "%s still run" % reference.partition(":")[2]) if alive else None
+            self._hashes[reference] = None if written is None else written[0]
+            writes[reference] = written
+        return reads, writes
+
+    def restore(self, values):
+        return {
+            reference: "they run where they were started"
+            for reference, data in values.items()
+            if self.owns(reference) and data is not None
+        }
+
+    def initial(self):
+        return {}
+
+    def held(self):
+        return []
+
+    def _threads(self):
+        return frozenset(id(thread) for thread in threading.enumerate() if _is_notebooks(thread))
+
+    def _programs(self):
+        return frozenset(process for process in self._children.alive() if _is_program(process))
+
+
+def _is_notebooks(thread):
+    target = getattr(thread, "_target", None) or getattr(thread, "function", None)
+    return of_notebook(thread) or (target is not None and by_notebook(target))
+
+
+def _is_program(process):
+    try:
+        with open("/proc/%d/cmdline" % process, "rb") as file:
+            words = file.read()
+        with open("/proc/self/cmdline", "rb") as file:
+            own = file.read()
+    except OSError:
+        return False
+    pools = (b"multiprocessing", b"loky", b"joblib", b"resource_tracker", b"forkserver")
+    return words != own and words != b"" and not any(word in words for word in pools)
+
+
+class Children(object):
+    """Whether the process had children since `begin`: the kernel counts what those that were waited for have used."""
+
+    def __init__(self):
+        self._before = None
+
+    def begin(self):
+        """Expect a cell."""
+        self._before = self._used()
+
+    def __call__(self):
+        """Return whether there were, or are, any."""
+        import signal
+
+        unseen = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+        return unseen or self._before != self._used() or bool(self.alive())
+
+    def alive(self):
+        """Return the process ids of the children that live."""
+        found = []
+        try:
+            for thread in os.listdir("/proc/self/task"):
+                with open("/proc/self/task/%s/children" % thread) as file:
+                    found.extend(int(word) for word in file.read().split())
+        except (OSError, ValueError):
+            return []
+        return found
+
+    def _used(self):
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (used.ru_minflt, used.ru_majflt, used.ru_utime, used.ru_nvcsw)
+

@@ -1,0 +1,115 @@
+"""Libraries whose state nobody can see: one chained reference each, `opaque:NAME`, read and written by every cell that touches them.
+
+Touching is seen where the library has a place that all its work goes through; where that place is not found, every cell touches the library from
+its import on.
+"""
+
+import os
+import sys
+
+from kanoe_worker.track.encoded import Written, digest_of
+
+
+class Opaque(object):
+    """The channel of all of them."""
+
+    def __init__(self, imports):
+        self._touched = set()
+        self._blind = set()
+        self._hashes = {}
+        for name, (module, watch) in sorted(_LIBRARIES.items()):
+            imports.when(module, lambda found, name=name, watch=watch: self._arrive(name, watch, found))
+
+    def owns(self, reference):
+        return reference.startswith("opaque:")
+
+    def begin(self):
+        self._touched.clear()
+
+    def end(self):
+        reads, writes = {}, {}
+        for name in sorted(self._touched | self._blind):
+            reference = "opaque:" + name
+            reads[reference] = self._hashes.get(reference)
+            written = Written(digest_of(os.urandom(32)), None, "the state of %s" % name)
+            self._hashes[reference] = written[0]
+            writes[reference] = written
+        return reads, writes
+
+    def restore(self, values):
+        return {}
+
+    def initial(self):
+        return {}
+
+    def held(self):
+        return []
+
+    def touch(self, name):
+        """Say that a cell uses a library."""
+        self._touched.add(name)
+
+    def _arrive(self, name, watch, module):
+        try:
+            watched = watch(module, lambda: self._touched.add(name))
+        except Exception:
+            watched = False
+        if not watched:
+            self._blind.add(name)
+
+
+def _watch_tensorflow(_module, touch):
+    """All eager operations, and whatever asks whether they are eager, look at the context's thread-local data."""
+    kind = sys.modules["tensorflow.python.eager.context"].Context
+    place = "_thread_local_data"
+
+    def read(self):
+        touch()
+        return self.__dict__[place]
+
+    def write(self, value):
+        self.__dict__[place] = value
+
+    setattr(kind, place, property(read, write))
+    return _watch_graphs(touch)
+
+
+def _watch_graphs(touch):
+    """Before TensorFlow 2 everything is put into a graph, and run in a session."""
+    ops = sys.modules["tensorflow.python.framework.ops"]
+    session = sys.modules.get("tensorflow.python.client.session")
+    _tell(type(ops._default_graph_stack), "get_default", touch)
+    if session is not None:
+        _tell(session.BaseSession, "run", touch)
+    return True
+
+
+def _watch_spark(_module, touch):
+    gateway = sys.modules["py4j.java_gateway"]
+    _tell(gateway.GatewayClient, "send_command", touch)
+    return True
+
+
+def _watch_h2o(_module, touch):
+    connection = sys.modules["h2o.backend.connection"]
+    _tell(connection.H2OConnection, "request", touch)
+    return True
+
+
+def _tell(owner, name, touch):
+    function = getattr(owner, name)
+
+    def wrapper(*arguments, **options):
+        touch()
+        return function(*arguments, **options)
+
+    wrapper.__name__, wrapper.__doc__ = name, function.__doc__
+    setattr(owner, name, wrapper)
+
+
+_LIBRARIES = {
+    "tensorflow": ("tensorflow", _watch_tensorflow),
+    "pyspark": ("pyspark", _watch_spark),
+    "h2o": ("h2o", _watch_h2o),
+    "ray": ("ray", lambda _module, _touch: False),
+}

@@ -1,0 +1,81 @@
+"""Runs cells in a plain Python process whose files are watched, and prints what each read and wrote. Runs on every Python.
+
+    python watched_files.py FOLDER_OF_KANOE_WORKER FOLDER < CASES
+
+`CASES` is a JSON list of `{"name", "before": [cells], "cell"}`; the answer a JSON object `{name: {"reads", "writes", "said"}}`.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+
+sys.path.insert(0, sys.argv[1])
+BASE = os.path.realpath(sys.argv[2])
+ROOTS = {
+    "/kaggle/working": BASE + "/run/working",
+    "/kaggle/temp": BASE + "/scratch/temp",
+    "/tmp": BASE + "/scratch/tmp",
+    "/root": BASE + "/scratch/home",
+    "/kaggle/input": BASE + "/run/input",
+}
+PREPARED = os.path.join(BASE, "prepared")
+
+
+def clear():
+    """Leave nothing of the case before."""
+    os.chdir(BASE)
+    for name, folder in ROOTS.items():
+        if name != "/kaggle/input":
+            os.path.isdir(folder) or os.makedirs(folder)
+            for entry in os.listdir(folder):
+                path = folder + "/" + entry
+                os.remove(path) if os.path.islink(path) or not os.path.isdir(path) else shutil.rmtree(path)
+    os.chdir(ROOTS["/kaggle/working"])
+    for name in [name for name in sys.modules if name.startswith("local_")]:
+        del sys.modules[name]
+
+
+def run(files, cell):
+    """Run one cell."""
+    reads, writes, said = {}, {}, io.StringIO()
+    files.begin([])
+    try:
+        with contextlib.redirect_stdout(said):
+            exec(compile(cell, "<cell>", "exec"), {"__name__": "__main__"})
+    except BaseException:
+        said.write(traceback.format_exc())
+    files.end(reads, writes)
+    return {"reads": sorted(reads), "writes": writes, "said": said.getvalue()}
+
+
+def main():
+    """Run all cases."""
+    cases = json.load(sys.stdin)
+    for folder in list(ROOTS.values()):
+        os.path.isdir(folder) or os.makedirs(folder)
+    with open(ROOTS["/kaggle/input"] + "/train.csv", "w") as file:
+        file.write("a,b\n1,2\n")
+    from kanoe_worker.track import files
+
+    os.environ["TMPDIR"] = ROOTS["/tmp"]
+    sys.path[0] = ""
+    watched = files.Files(ROOTS)
+    answers = {}
+    for case in cases:
+        clear()
+        watched.begin()
+        watched.end({}, {})
+        for cell in case["before"]:
+            run(watched, cell)
+        if case.get("pause"):
+            time.sleep(case["pause"])
+        answers[case["name"]] = run(watched, case["cell"])
+    print(json.dumps(answers))
+
+
+main()
