@@ -1,6 +1,6 @@
 """Pairs of a notebook and its edit, with hidden dependencies: right answers after the edit, and cells run against cells needed.
 
-    python benchmarks/pairs.py [--only TEXT] [--values] [--check] [--jobs N] [--folder DIR]
+    python benchmarks/pairs.py [--only TEXT] [--every N] [--values] [--check] [--jobs N] [--folder DIR]
 
 The pairs are those of `tests/cells/pairs`. Each notebook is run, edited and run again with one store; the answer is compared with
 that of a plain run. `--values` also compares every variable at the end. `--check` looks at the pairs themselves, with plain runs only.
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / "cells")]
@@ -69,12 +69,13 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
+    parser.add_argument("--every", type=int, default=1, help="only each n-th pair")
     parser.add_argument("--values", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
-    pairs = [pair for pair in all_pairs() if options.only in pair.id]
+    pairs = [pair for pair in all_pairs() if options.only in pair.id][:: options.every]
     with tempfile.TemporaryDirectory(prefix="trial-pairs-") as temporary:
         folder = (options.folder or Path(temporary)).absolute()
         os.environ["KANOE_HOME"] = str(folder / "store")
@@ -86,7 +87,9 @@ def main() -> None:
             sys.exit("this Kanoe has no cells mode")
         results = []
         with ThreadPoolExecutor(options.jobs) as pool:
-            for result in pool.map(lambda pair: attempt(world, pair, values=options.values), pairs):
+            futures = [pool.submit(attempt, world, pair, values=options.values) for pair in pairs]
+            for future in as_completed(futures):
+                result = future.result()
                 results.append(result)
                 for text in result.wrong:
                     print(f"{result.pair.id}: WRONG {text}", flush=True)

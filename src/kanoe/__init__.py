@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from kanoe.verbs.environment import EnvironmentOptions
     from kanoe.verbs.environment import show_environment as env_show
     from kanoe.verbs.environment import write_lock as env_lock
+    from kanoe.verbs.explain import explain_cell as explain
+    from kanoe.verbs.plan import plan_source as plan
     from kanoe.verbs.python import PythonOptions
     from kanoe.verbs.python import run_python as python
     from kanoe.verbs.run import RunOptions, run
@@ -53,8 +55,10 @@ __all__ = [
     "env_diff",
     "env_lock",
     "env_show",
+    "explain",
     "fetch",
     "logs",
+    "plan",
     "python",
     "run",
     "runs",
@@ -80,8 +84,10 @@ _HOMES = {
     "env_diff": "kanoe.verbs.env_diff:diff_environments",
     "env_lock": "kanoe.verbs.environment:write_lock",
     "env_show": "kanoe.verbs.environment:show_environment",
+    "explain": "kanoe.verbs.explain:explain_cell",
     "fetch": "kanoe.verbs.runs:fetch_run",
     "logs": "kanoe.verbs.runs:read_logs",
+    "plan": "kanoe.verbs.plan:plan_source",
     "python": "kanoe.verbs.python:run_python",
     "run": "kanoe.verbs.run:run",
     "runs": "kanoe.verbs.runs:list_runs",

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from kanoe.engine.events import TaskState
 from pairs import Pair, PairCell, notebook_of
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "matplotlib", "tqdm", "joblib")
+_PATIENCE = 120.0  # seconds after which a run is ended
 CELLS_MODE = "cells" in {entry.name for entry in fields(kanoe.RunOptions)}
 
 
@@ -84,7 +86,13 @@ class World:
 
     def run(self, source: Path, **options: Any) -> Answer:
         """Run a notebook with `kanoe.run` and read what it left."""
-        report = kanoe.run(source, html=False, lock=self.lock, jobs=8, **{**self.options, **options})
+        stop = kanoe.Stop()
+        guard = threading.Timer(_PATIENCE, lambda: (stop.request(), stop.request()))
+        guard.start()
+        try:
+            report = kanoe.run(source, html=False, lock=self.lock, jobs=8, stop=stop, **{**self.options, **options})
+        finally:
+            guard.cancel()
         return read_answer(report)
 
     def plain(self, source: Path) -> Answer:

@@ -189,7 +189,7 @@ def test_control_c_while_following(store: dict[str, str], tmp_path: Path) -> Non
 def test_store_size(ran: tuple[dict[str, str], Done, Done]) -> None:
     env, good, _ = ran
     size = json.loads(kanoe("store", "size", "--json", env=env).out)
-    assert list(size) == ["path", "bytes", "rooms", "notebooks"]
+    assert list(size) == ["path", "bytes", "rooms", "limit", "notebooks"]
     assert size["path"] == env["KANOE_HOME"]
     assert size["rooms"]["environments"] > 1_000_000
     assert size["rooms"]["runs"] > Path(good.report["directory"], "notebook.html").stat().st_size

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from disks import small_disk
 
 from kanoe.base.errors import UnavailableError
 from kanoe.base.stop import Stop
@@ -407,20 +408,6 @@ def test_an_index_of_a_newer_kanoe_is_refused(opened: Opened, tmp_path: Path) ->
         with pytest.raises(UnavailableError, match="newer Kanoe") as caught:
             use()
         assert "KANOE_HOME" in (caught.value.diagnostics[0].hint or "")
-
-
-@contextlib.contextmanager
-def small_disk(tmp_path: Path, size: str) -> Iterator[Path]:
-    """A file system of its own, if this machine lets us mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_full_disk_loses_nothing(opened: Opened, tmp_path: Path, staging: Path) -> None:

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import small_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kanoe
 from kanoe.base.errors import InputError
 from kanoe.ir.trace import Bundle, Trace, Value
 from kanoe.store.alive import living
@@ -192,7 +194,7 @@ USES = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     drawn=USES,
     sizes=st.lists(st.integers(0, 50), min_size=7, max_size=7),
@@ -230,6 +232,27 @@ def test_what_is_chosen(
 
 def _old(use: TraceUse, old: int | None) -> bool:
     return old is not None and use.used < old and use.id != "0"
+
+
+def test_a_full_disk_can_be_cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a byte is left; what is removed can be written down all the same."""
+    with small_disk(tmp_path, "40m") as disk:
+        memory = Memory(disk / "home")
+        for number in range(10):
+            memory.keep("here", f"{number}", size=[KIB, 1024 * KIB][number % 2], used=1000.0 - number)
+        monkeypatch.setenv(LIMIT_VARIABLE, "1g")
+        sweep_after_run(memory.store, "own")
+        memory.traces.close()
+        memory.blobs.close()
+        with contextlib.suppress(OSError), (disk / "fill").open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        assert os.statvfs(disk).f_bavail == 0
+        monkeypatch.setenv("KANOE_HOME", os.fspath(disk / "home"))
+        assert kanoe.store_clean(size=2500 * KIB).cells.traces == 6
+        assert memory.cells("here") == set("6789")
+        memory.traces.close()
+        memory.blobs.close()
 
 
 SWEEP = """

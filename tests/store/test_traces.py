@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sqlite3
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from disks import small_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,7 +113,7 @@ def test_the_same_execution_is_one(traces: Traces) -> None:
 READS = st.dictionaries(st.sampled_from("abcde"), st.sampled_from([None, "1", "2"]), max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(kept=st.lists(READS, max_size=12), state=READS)
 def test_a_hit_is_the_newest_whose_reads_equal_the_state(
     tmp_path_factory: pytest.TempPathFactory, kept: list[dict[str, str | None]], state: dict[str, str | None]
@@ -253,6 +255,25 @@ def test_a_store_that_can_only_be_read(traces: Traces, tmp_path: Path) -> None:
         for path in tmp_path.iterdir():
             path.chmod(0o644)
         traces.close()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    with small_disk(tmp_path, "1m") as disk, contextlib.closing(Traces(disk / "traces.sqlite")) as traces:
+        (disk / "spare").write_bytes(b"x" * 300_000)
+        kept, failures = [], set()
+        for number in range(80):
+            reads: dict[str, str | None] = {f"name:{number}-{place}": os.urandom(32).hex() for place in range(100)}
+            try:
+                kept.append((traces.add("here", make(reads)), reads))
+            except OSError as cause:
+                failures.add(cause.errno)
+        assert failures == {errno.ENOSPC}
+        for name, reads in kept:
+            assert (traces.get("here", name) or make({})).reads == reads
+        (disk / "spare").unlink()
+        traces.remove([use.number for use in traces.uses()][:10], time.time() + 1)
+        traces.add("here", make({}))
+        assert len(traces.find("here", "c", "e")) == len(kept) - 9
 
 
 WORK = """

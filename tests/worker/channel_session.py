@@ -1,4 +1,6 @@
-"""A process with a shell and all channels, driven line by line: `["run", code]`, `["restore", {...}]`, `["initial"]`, `["costs"]`.
+"""Processes with a shell and all channels, one for each connection to the socket that is the argument.
+
+Requests, line by line: `["run", code]`, `["restore", {...}]`, `["initial"]`, `["costs"]`, `["held"]`.
 
 Runs on the Python of any environment; bytes travel in base64.
 """
@@ -7,6 +9,8 @@ import base64
 import io
 import json
 import os
+import signal
+import socket
 import sys
 
 here = os.path.dirname(os.path.abspath(__file__))
@@ -64,7 +68,13 @@ class Session:
                 writes[reference] = None if value is None else [value[0], encode(value[1])]
                 if value is not None and value.lost:
                     why[reference] = value.lost
-        return {"text": text, "error": None if error is None else repr(error), "reads": reads, "writes": writes, "why": why}
+        return {
+            "text": text,
+            "error": None if error is None else repr(error),
+            "reads": reads,
+            "writes": writes,
+            "why": why,
+        }
 
     def restore(self, values):
         """Bring the process to a state."""
@@ -100,15 +110,31 @@ def make_shell():
     return InteractiveShell.instance(user_module=main, user_ns=main.__dict__)
 
 
-def main():
-    """Answer requests until there are no more."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+def answer(connection):
+    """Answer the requests of one connection until there are no more."""
+    file = connection.makefile("rw")
     session = Session()
-    for line in sys.stdin:
+    for line in file:
         request = json.loads(line)
-        answers.write(json.dumps(getattr(session, request[0])(*request[1:])) + "\n")
-        answers.flush()
+        file.write(json.dumps(getattr(session, request[0])(*request[1:])) + "\n")
+        file.flush()
+
+
+def main():
+    """Make a process of its own for every connection: imports are paid once."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(sys.argv[1])
+    server.listen(8)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    print("ready", flush=True)
+    while True:
+        connection, _ = server.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            server.close()
+            answer(connection)
+            os._exit(0)
+        connection.close()
 
 
 main()

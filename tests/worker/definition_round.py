@@ -73,7 +73,7 @@ def restore(known, shells, record, register=True):
             return objects[token] if token in objects else known.find(token)
 
     contents, values = Unpickler(io.BytesIO(record["body"])).load()
-    shells.fill(known, objects, contents)
+    shells.fill(objects, contents)
     return values
 
 
@@ -104,7 +104,10 @@ class Hasher(object):
             return self.savers.find(thing).canonical(thing)
         token = self.known.token(thing)
         if token is None and type in type.__dict__["__mro__"].__get__(kind):
-            return ("class",) + tuple(self.definitions.class_name(thing))
+            saver = self.savers.find(thing)
+            if saver is not None:
+                return ("generic", self.form(saver.pack(thing)))
+            return ("class",) + tuple(self.definitions.class_name(thing) or (thing.__name__,))
         if token is None and kind is types.FunctionType:
             return ("function",) + tuple(self.definitions.library_name(thing))
         owner = thing if token is None else self.known.owner(thing)

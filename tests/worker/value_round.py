@@ -43,7 +43,7 @@ CASES = {
     "hostile": (
         "class H:\n    def __reduce_ex__(self, p): raise ValueError\n    def __eq__(self, o): raise ValueError\n    def __hash__(self): raise ValueError\n"
         "    def __getattr__(self, n): raise ValueError\n    def __repr__(self): raise ValueError\n    def __len__(self): raise ValueError\n"
-        "    def __bool__(self): raise ValueError\n    def __getattribute__(self, n): raise ValueError\n    __class__ = int\nh = H(); l = [h, h]",
+        "    def __bool__(self): raise ValueError\n    def __getattribute__(self, n): raise ValueError\nh = H(); l = [h, h]",
         ["l[0] is h and l[1] is h", "type(h) is H"],
     ),
     "endless": ("class H:\n    def __getstate__(self):\n        while True: pass\nh = H(); h.x = 1", ["h.x == 1"]),

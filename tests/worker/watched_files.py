@@ -5,16 +5,19 @@
 `CASES` is a JSON list of `{"name", "before": [cells], "cell"}`; the answer a JSON object `{name: {"reads", "writes", "said"}}`.
 """
 
+# ruff: noqa: PTH103, PTH107, PTH112, PTH114, PTH123
 import contextlib
 import io
 import json
 import os
+import pathlib
 import shutil
 import sys
-import time
 import traceback
 
 sys.path.insert(0, sys.argv[1])
+from kanoe_worker.track import files
+
 BASE = os.path.realpath(sys.argv[2])
 ROOTS = {
     "/kaggle/working": BASE + "/run/working",
@@ -23,7 +26,6 @@ ROOTS = {
     "/root": BASE + "/scratch/home",
     "/kaggle/input": BASE + "/run/input",
 }
-PREPARED = os.path.join(BASE, "prepared")
 
 
 def clear():
@@ -40,16 +42,16 @@ def clear():
         del sys.modules[name]
 
 
-def run(files, cell):
+def run(watched, cell):
     """Run one cell."""
     reads, writes, said = {}, {}, io.StringIO()
-    files.begin([])
+    watched.begin([])
     try:
         with contextlib.redirect_stdout(said):
-            exec(compile(cell, "<cell>", "exec"), {"__name__": "__main__"})
+            exec(compile(cell, "<cell>", "exec"), {"__name__": "__main__", "Path": pathlib.Path, "os": os})
     except BaseException:
         said.write(traceback.format_exc())
-    files.end(reads, writes)
+    watched.end(reads, writes)
     return {"reads": sorted(reads), "writes": writes, "said": said.getvalue()}
 
 
@@ -60,8 +62,6 @@ def main():
         os.path.isdir(folder) or os.makedirs(folder)
     with open(ROOTS["/kaggle/input"] + "/train.csv", "w") as file:
         file.write("a,b\n1,2\n")
-    from kanoe_worker.track import files
-
     os.environ["TMPDIR"] = ROOTS["/tmp"]
     sys.path[0] = ""
     watched = files.Files(ROOTS)
@@ -72,10 +72,8 @@ def main():
         watched.end({}, {})
         for cell in case["before"]:
             run(watched, cell)
-        if case.get("pause"):
-            time.sleep(case["pause"])
         answers[case["name"]] = run(watched, case["cell"])
-    print(json.dumps(answers))
+    sys.stdout.write(json.dumps(answers))
 
 
 main()

@@ -30,7 +30,9 @@ class _CellState:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.metadata = {
-            key: value for key, value in cell.metadata.items() if key not in ("execution", "kanoe", "papermill", "trusted")
+            key: value
+            for key, value in cell.metadata.items()
+            if key not in ("execution", "kanoe", "papermill", "trusted")
         }
         self.outputs: list[dict[str, Any]] = []
         self.count: int | None = None

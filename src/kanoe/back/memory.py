@@ -22,6 +22,9 @@ from kanoe.store.traces import Traces, trace_id
 
 ALWAYS_RUN_TAG = "cache:disabled"
 
+# The page is a step like any other, of Kanoe's own.
+_PAGE, _DOCUMENT = "page", "name:document"
+
 
 def code_hash(code: str) -> str:
     """Return the hash of a cell's source."""
@@ -135,6 +138,22 @@ class StoreMemory:
     def forget(self) -> None:
         """Let the folders be empty, whatever lies there."""
         self._tree.forget()
+
+    def find_page(self, key: str) -> bytes | None:
+        """Return the page of a document that was made before."""
+        name, shown = self._origin.name, {_DOCUMENT: key}
+        trace = self._attempt(lambda: self._traces.hit(name, _PAGE, _PAGE, shown.get), None)
+        return self._blobs.read(trace.messages) if trace is not None else None
+
+    def keep_page(self, key: str, data: bytes) -> None:
+        """Keep the page of a document: a step that reads the document and tells the page."""
+
+        def keep() -> None:
+            page = self._blobs.put(data)
+            trace = Trace(_PAGE, _PAGE, {_DOCUMENT: key}, {}, page, 0.0, run=self._origin.run, moment=time.time())
+            self._traces.add(self._origin.name, trace)
+
+        self._attempt(keep, None)
 
     def remember_run(self, order: Sequence[str]) -> None:
         """Remember which cells the run had, for plans and explanations."""

@@ -10,7 +10,7 @@ import nbformat
 from jinja2 import DictLoader
 from nbconvert import HTMLExporter
 
-from kanoe.base.files import replace_file
+from kanoe.back.remembered_page import mark
 
 if TYPE_CHECKING:
     from kanoe.back.reproduction.verdicts import Reproduction
@@ -30,35 +30,34 @@ _TEMPLATE = """
 .kanoe-exact, .kanoe-within { border-color: #2e8b57; }
 .kanoe-different { border-color: #c62828; color: #c62828; }
 .kanoe-summary { font-size: 15px; margin: 12px 0; padding: 6px 12px; }
-</style>{%- endif -%}{%- endblock -%}
+</style>{%- endif -%}<style>.kanoe-reused { font: 12px/1.5 system-ui, sans-serif; margin: 0 0 6px; padding: 0 10px; color: #888; }</style>
+{%- endblock -%}
 {%- block body_header -%}{{ super() }}{%- if resources.kanoe.reproduced -%}
 <div class="kanoe-reproduced kanoe-summary kanoe-{{ resources.kanoe.reproduced_as }}">{{ resources.kanoe.reproduced | e }}</div>
 {%- endif -%}{%- endblock -%}
-{%- block codecell -%}{{ super() }}{%- if cell.metadata.kanoe_reproduced -%}
+{%- block codecell -%}{{ super() }}{{ cell.metadata.kanoe_mark }}{%- if cell.metadata.kanoe_reproduced -%}
 <div class="kanoe-reproduced kanoe-{{ cell.metadata.kanoe_reproduced.outcome }}">{{ cell.metadata.kanoe_reproduced.words | e }}</div>
 {%- endif -%}{%- endblock -%}
 """
 
 
-def write_page(notebook: Path, page: Path, title: str, reproduction: Reproduction | None = None) -> bool:
-    """Write the page of an executed notebook.
+def render_page(notebook: Path, title: str, reproduction: Reproduction | None, key: str) -> tuple[str, bool]:
+    """Return the page of an executed notebook, and whether large outputs were cut.
 
     Args:
         notebook: the executed notebook's file.
-        page: where the page goes.
         title: what it is called.
         reproduction: how its outputs compare with the author's, to be shown at its top and below each cell.
-
-    Returns:
-        whether large outputs were cut.
+        key: what the marks below the cells hold, for `remembered_page`.
 
     Raises:
-        OSError: the disk is full.
         Exception: nbconvert cannot show the notebook; whatever it raises.
     """
     document = nbformat.read(notebook, as_version=4)
     cut = _cut_large(document)
     document.metadata["title"] = title
+    for number, cell in enumerate(document.cells):
+        cell.metadata["kanoe_mark"] = mark(key, number)
     loaders = [DictLoader({"kanoe.html.j2": _TEMPLATE})]
     exporter = HTMLExporter(extra_loaders=loaders, template_file="kanoe.html.j2", exclude_anchor_links=True)
     # The lexer of IPython's own syntax comes with IPython, which lives in the notebook's environment, not in ours.
@@ -67,8 +66,7 @@ def write_page(notebook: Path, page: Path, title: str, reproduction: Reproductio
         warnings.simplefilter("ignore")
         needed = _needed_scripts(document) | _reproduced(document, reproduction)
         html, _ = exporter.from_notebook_node(document, resources={"kanoe": needed})
-    replace_file(page, html.encode("utf-8", "xmlcharrefreplace"))
-    return cut
+    return html, cut
 
 
 def _reproduced(document: Any, reproduction: Reproduction | None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from kanoe.back.document import ExecutedDocument
 from kanoe.back.kaggle_log import kaggle_log
+from kanoe.back.remembered_page import PageMemory, write_page
 from kanoe.base.diagnostics import Diagnostic, error, info, warning
 from kanoe.base.errors import ExitCode, InputError, UnavailableError
 from kanoe.base.files import remove_tree, replace_file, walk_tree
@@ -132,6 +133,7 @@ class RunFolder:
         self.run = run
         self.directory = directory
         self.facts: dict[str, Any] = {}
+        self.pages: PageMemory | None = None
         self._source = source
         self._records = records
         self._watch = watch
@@ -292,11 +294,9 @@ class RunFolder:
             self._state = RunState.FAILED
 
     def _write_page(self, reproduction: Reproduction | None) -> None:
-        from kanoe.back.page import write_page  # noqa: PLC0415 - nbconvert costs more than a small run
-
         notebook, page = self.directory / "notebook.ipynb", self.directory / "notebook.html"
         try:
-            cut = write_page(notebook, page, self._source.name, reproduction)
+            cut = write_page(notebook, page, self._source.name, reproduction, self.pages)
         except Exception as cause:
             self.note(warning("page-failed", f"the HTML page could not be made: {type(cause).__name__}: {cause}"))
             return

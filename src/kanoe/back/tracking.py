@@ -100,7 +100,8 @@ class TrackedSession:
         gone = [reference for reference in known if reference not in wanted and _in_session(reference)]
         self._known = wanted
         told, self._told = self._told, {}
-        return {"code": task.code, "count": task.count, "state": state, "gone": gone, "taken": told}
+        laid = self._tracking.tree.take_changes()
+        return {"code": task.code, "count": task.count, "state": state, "gone": gone, "taken": told, "laid": laid}
 
     def take_reply(self, content: Mapping[str, Any]) -> Answer:
         """Return what follows from the answer to `prepare` or `restore`."""

@@ -92,6 +92,7 @@ class Tree:
         self._parts = parts
         self._largest = largest
         self._lying: dict[Reference, Value] = {}
+        self._laid_down: list[str] = []
 
     # Into the store
 
@@ -173,7 +174,13 @@ class Tree:
         for path, mode in sorted(work.modes, reverse=True):
             with contextlib.suppress(OSError), self._parent(FILE + quote(path)) as (folder, name):
                 os.chmod(name, mode, dir_fd=folder)
+        self._laid_down += work.changed
         return LaidDown(tuple(dict.fromkeys(work.changed)), tuple(work.missing))
+
+    def take_changes(self) -> list[str]:
+        """Return the paths that were changed by `lay_down` since this was last asked: the session has to be told."""
+        changed, self._laid_down = list(dict.fromkeys(self._laid_down)), []
+        return changed
 
     def forget(self) -> None:
         """Learn anew what lies in the folders: it may be anything, so everything is removed."""

@@ -27,17 +27,23 @@ from kanoe.cli.options import (
     Cpus,
     Env,
     EnvFile,
+    First,
     Gpu,
     Input,
     Internet,
     Json,
+    KaggleLimits,
     Lock,
     Memory,
+    NoCache,
+    Parameter,
     Python,
     Quietly,
+    Refresh,
     RunArgument,
     Secret,
     SourceArgument,
+    Until,
     With,
     read_bytes,
     read_parameters,
@@ -45,6 +51,7 @@ from kanoe.cli.options import (
     read_secrets,
     read_variables,
 )
+from kanoe.cli.planning import Frame, register
 
 if TYPE_CHECKING:
     from kanoe.cli.display import Display
@@ -99,12 +106,7 @@ def _main(
 @app.command("run")
 def run_command(
     source: SourceArgument,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p", "--param", metavar="NAME=VALUE", help="Set a parameter (the cell tagged `parameters` declares them)."
-        ),
-    ] = None,
+    parameter: Parameter = None,
     input: Input = None,
     output: Annotated[
         Path | None,
@@ -139,22 +141,15 @@ def run_command(
         str | None,
         typer.Option("--disk", metavar="SIZE", help="The most that it may keep in its working folder: `20g`."),
     ] = None,
-    kaggle_limits: Annotated[
-        bool, typer.Option("--kaggle-limits", help="Kaggle's own limits: 4 CPUs, 30 GiB, 20 GiB of disk, 12 hours.")
-    ] = False,
+    kaggle_limits: KaggleLimits = False,
     cells: Annotated[
         bool,
         typer.Option("--cells/--whole", help="Reuse each cell whose reads have not changed, or run all in one kernel."),
     ] = True,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Reuse nothing; remember what runs.")] = False,
-    refresh: Annotated[
-        list[str] | None,
-        typer.Option("--refresh", metavar="CELL", help="Run this cell again: its position, id or tag."),
-    ] = None,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="CELL", help="Run this cell and all after it again.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="CELL", help="Stop after this cell.")] = None,
+    no_cache: NoCache = False,
+    refresh: Refresh = None,
+    from_: First = None,
+    until: Until = None,
     secret: Secret = None,
     env: Env = None,
     env_file: EnvFile = None,
@@ -635,3 +630,6 @@ def _echo_lines(lines: list[str], *, err: bool = False) -> None:
     visible = importlib.import_module("kanoe.cli.texts").visible
     for line in lines:
         typer.echo(visible(line), err=err)
+
+
+register(app, Frame(_reporting, _watching, _print_json, _echo_lines))

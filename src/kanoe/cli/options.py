@@ -19,6 +19,22 @@ SourceArgument = Annotated[
         help="A notebook (.ipynb), a script (.py), or a folder with `kernel-metadata.json`.", metavar="SOURCE"
     ),
 ]
+Parameter = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p", "--param", metavar="NAME=VALUE", help="Set a parameter (the cell tagged `parameters` declares them)."
+    ),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Reuse nothing; remember what runs.")]
+Refresh = Annotated[
+    list[str] | None,
+    typer.Option("--refresh", metavar="CELL", help="Run this cell again: its position, id or tag."),
+]
+First = Annotated[str | None, typer.Option("--from", metavar="CELL", help="Run this cell and all after it again.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="CELL", help="Stop after this cell.")]
+KaggleLimits = Annotated[
+    bool, typer.Option("--kaggle-limits", help="Kaggle's own limits: 4 CPUs, 30 GiB, 20 GiB of disk, 12 hours.")
+]
 RunArgument = Annotated[str, typer.Argument(help="A run's name, its beginning, or `last`.", metavar="[RUN]")]
 AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="DATE", help="Only releases before this day count: `2022-06-01`.")

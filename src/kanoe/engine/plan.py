@@ -220,14 +220,8 @@ class _Walk:
         return planned
 
     def _maybe(self, step: Step, trace: Trace, waits: Sequence[Reference]) -> PlannedStep:
-        things: dict[int, list[str]] = {}
-        for reference in waits:
-            written = self._waits_for(reference) or reference
-            if (name := label(written)) not in things.setdefault(self._open[written], []):
-                things[self._open[written]].append(name)
-        words = [f"cell {writer}'s {listed(names, 'or')}" for writer, names in sorted(things.items())]
-        one = sum(len(names) for names in things.values()) == 1
-        reason = f"it runs if {listed(words, 'or')} {'changes' if one else 'change'}"
+        written = dict.fromkeys(self._waits_for(reference) or reference for reference in waits)
+        reason = _maybe_text([(reference, self._open[reference]) for reference in written])
         planned = self._planned(step, Verdict.MAYBE, reason, trace)
         self._apply(trace.writes, step.task.cell)
         self._open.update(dict.fromkeys(trace.writes, step.task.cell))
@@ -328,6 +322,20 @@ class _Walk:
     def _apply(self, writes: Mapping[Reference, Value | None], position: int) -> None:
         self._state.apply(position, writes)
         self._writers.update(dict.fromkeys(writes, position))
+
+
+def _maybe_text(open_things: Sequence[tuple[Reference, int]]) -> str:
+    """Return `it runs if cell 4's df changes`; of what is no cell's own: `the random state after cell 1`."""
+    owned: dict[int, list[str]] = {}
+    left: dict[int, list[str]] = {}
+    for reference, writer in sorted(open_things, key=lambda thing: thing[1]):
+        words = (owned if _is_name(reference) or reference.startswith("file:") else left).setdefault(writer, [])
+        if label(reference) not in words:
+            words.append(label(reference))
+    told = [f"cell {writer}'s {listed(names, 'or')}" for writer, names in owned.items()]
+    told += [f"{listed(names, 'or')} after cell {writer}" for writer, names in left.items()]
+    one = sum(map(len, (*owned.values(), *left.values()))) == 1
+    return f"it runs if {listed(told, 'or')} {'changes' if one else 'change'}"
 
 
 def _is_name(reference: Reference) -> bool:

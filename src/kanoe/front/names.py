@@ -28,6 +28,7 @@ class CellNames:
         functions: what each function or class that it defines looks up when it is called.
         assigned: what each of them makes of the notebook's names (`global`).
         opaque: whether it may make any name: `from x import *`, `exec`, `%run`, code that is no Python.
+        imported: those of `binds` that an import makes.
     """
 
     needs: Mapping[str, int] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class CellNames:
     functions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     assigned: Mapping[str, frozenset[str]] = field(default_factory=dict)
     opaque: bool = False
+    imported: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def names_of(source: str) -> CellNames:
         functions={name: frozenset(found) for name, found in reader.functions.items()},
         assigned={name: frozenset(found) for name, found in reader.assigned.items()},
         opaque=reader.opaque,
+        imported=frozenset(reader.imported),
     )
 
 
@@ -92,15 +95,19 @@ def predict_names(cells: Sequence[CellNames]) -> tuple[PredictedNames, ...]:
     functions: dict[str, frozenset[str]] = {}
     assigned: dict[str, frozenset[str]] = {}
     made: set[str] = set()
+    imported: frozenset[str] = frozenset()
     predicted = []
     for cell in cells:
+        imported = (imported - cell.binds) | cell.imported
         for name in cell.binds:
             functions[name] = cell.functions.get(name, frozenset())
             assigned[name] = cell.assigned.get(name, frozenset())
         reached = _closure(cell.uses, functions)
         called = frozenset[str]().union(*(assigned.get(name, frozenset()) for name in reached))
         own = cell.binds - cell.uses
-        writes = cell.binds | called | (cell.changes & (made | cell.binds)) | (frozenset(cell.deletes) & made)
+        writes = (
+            cell.binds | called | ((cell.changes & (made | cell.binds)) - imported) | (frozenset(cell.deletes) & made)
+        )
         predicted.append(PredictedNames(frozenset(reached & made) - own, writes))
         made |= writes
     return tuple(predicted)
@@ -178,6 +185,7 @@ class _Reader:
         self.functions: dict[str, set[str]] = {}
         self.assigned: dict[str, set[str]] = {}
         self.opaque = False
+        self.imported: set[str] = set()
 
     # Names
 
@@ -191,6 +199,7 @@ class _Reader:
         self.binds.add(name)
         self.functions.pop(name, None)
         self.assigned.pop(name, None)
+        self.imported.discard(name)
         if sure:
             self.bound.add(name)
             self.deletes.pop(name, None)
@@ -268,7 +277,9 @@ class _Reader:
                 self.opaque = True
             else:
                 whole = isinstance(node, ast.ImportFrom)
-                self.bind(alias.asname or (alias.name if whole else alias.name.split(".")[0]), sure=sure)
+                name = alias.asname or (alias.name if whole else alias.name.split(".")[0])
+                self.bind(name, sure=sure)
+                self.imported.add(name)
 
     def definition(self, node: _Function | ast.ClassDef, sure: bool) -> None:
         for expression in node.decorator_list:
@@ -306,8 +317,10 @@ class _Reader:
 
     def loop(self, node: ast.For | ast.AsyncFor, sure: bool) -> None:
         self.expression(node.iter, sure=sure)
-        self.target(node.target, sure=False)
+        before = set(self.bound)
+        self.target(node.target, sure=True)
         self.unsure(node.body, [])
+        self.bound = before
         self.unsure(node.orelse, [])
 
     def while_loop(self, node: ast.While, sure: bool) -> None:
@@ -506,6 +519,8 @@ def _note(part: ast.AST, own: set[str], read: set[str], declared: set[str]) -> N
             read.add(name)
         case ast.Name(id=name):
             own.add(name)
+        case ast.AugAssign(target=ast.Name(id=name)):
+            read.add(name)
         case ast.Global(names=names):
             declared.update(names)
         case ast.Import() | ast.ImportFrom():

@@ -105,25 +105,29 @@ class Trace:
     @property
     def blobs(self) -> frozenset[str]:
         """All blobs that it needs."""
-        found = {self.messages}
-        for value in self.writes.values():
-            if value is not None and value.blob is not None:
-                found.add(value.blob)
-            if value is not None and value.bundle is not None and value.bundle.pickle is not None:
-                found |= {value.bundle.pickle, *value.bundle.buffers}
+        values = [value for value in self.writes.values() if value is not None]
+        bundles = {id(value.bundle): value.bundle for value in values if value.bundle is not None}
+        found = {self.messages, *(value.blob for value in values if value.blob is not None)}
+        for bundle in bundles.values():
+            if bundle.pickle is not None:
+                found |= {bundle.pickle, *bundle.buffers}
         return frozenset(found)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form; a bundle that several values share stands there once."""
         bundles: dict[Bundle, int] = {}
+        # By identity: to hash a bundle of many members for each of them takes the square of their number.
+        numbers: dict[int, int] = {}
         writes: dict[str, Any] = {}
         for reference, value in self.writes.items():
             if value is None:
                 writes[reference] = None
                 continue
-            record = {key: entry for key, entry in asdict(value).items() if entry and key != "bundle"}
+            record = {key: entry for key in _OF_A_VALUE if (entry := getattr(value, key))}
             if value.bundle is not None:
-                record["bundle"] = bundles.setdefault(value.bundle, len(bundles))
+                if id(value.bundle) not in numbers:
+                    numbers[id(value.bundle)] = bundles.setdefault(value.bundle, len(bundles))
+                record["bundle"] = numbers[id(value.bundle)]
             writes[reference] = record
         return {
             **{name: getattr(self, name) for name in _PLAIN},
@@ -151,4 +155,5 @@ class Trace:
         return cls(**{name: record[name] for name in _PLAIN}, reads=record["reads"], writes=writes)
 
 
+_OF_A_VALUE = ("hash", "needs", "blob", "type", "summary")
 _PLAIN = ("code", "environment", "messages", "seconds", "cpu", "memory", "network", "error", "run", "moment")

@@ -10,6 +10,9 @@ from pathlib import Path
 
 _BLOCK = 512
 _ENTRIES_PER_LOOK = 64
+# Opened before and after a folder is: whoever watches the folder (`worker.track.files`) knows by these that it was us.
+MARKS = (".kanoe-measures", ".kanoe-measured")
+_MARK = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class FolderSize:
@@ -20,12 +23,14 @@ class FolderSize:
     Args:
         folder: what is measured.
         now: the clock, for tests.
+        marks: where the files of `MARKS` lie, if anybody watches.
     """
 
-    def __init__(self, folder: Path, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: Path, now: Callable[[], float] = time.monotonic, marks: Path | None = None) -> None:
         self.size = 0
         self._folder = folder
         self._now = now
+        self._marks = marks
         self._walk: Iterator[int] | None = None
         self._so_far = 0
 
@@ -33,7 +38,7 @@ class FolderSize:
         """Go on measuring for about that long; return whether a walk came to its end, so that `size` is new."""
         deadline = self._now() + seconds
         if self._walk is None:
-            self._walk, self._so_far = _walk(str(self._folder)), 0
+            self._walk, self._so_far = _walk(str(self._folder), self._mark), 0
         for number, size in enumerate(self._walk, start=1):
             self._so_far += size
             self.size = max(self.size, self._so_far)
@@ -43,17 +48,30 @@ class FolderSize:
         self.size = self._so_far
         return True
 
+    def _mark(self, name: str) -> None:
+        if self._marks is not None:
+            with contextlib.suppress(OSError):
+                os.close(os.open(self._marks / name, _MARK, 0o600))
 
-def _walk(folder: str) -> Iterator[int]:
+
+def _walk(folder: str, mark: Callable[[str], None]) -> Iterator[int]:
     """Yield the bytes of each entry; what cannot be read counts for nothing."""
     seen: set[tuple[int, int]] = set()
     folders = [folder]
     while folders:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+        with contextlib.suppress(OSError), _open(folders.pop(), mark) as entries:
             for entry in entries:
                 yield _size(entry, seen)
                 if _is_folder(entry):
                     folders.append(entry.path)
+
+
+def _open(folder: str, mark: Callable[[str], None]) -> os._ScandirIterator[str]:
+    mark(MARKS[0])
+    try:
+        return os.scandir(folder)
+    finally:
+        mark(MARKS[1])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

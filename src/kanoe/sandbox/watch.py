@@ -335,7 +335,7 @@ class _Disk:
         self.grown = 0
         self._limit = limit
         self._working = folders.working
-        self._size = FolderSize(folders.working)
+        self._size = FolderSize(folders.working, marks=folders.staging)
         self._size.advance(_FIRST_WALK_SECONDS)
         places = {folder.stat().st_dev: folder for folder in (folders.runtime, folders.scratch, folders.working)}
         self._floors: dict[Path, int] = {

@@ -24,11 +24,12 @@ from kanoe.base.files import remove_tree
 from kanoe.base.hashing import hash_content, hash_pieces
 from kanoe.base.stop import Stop
 from kanoe.store.database import Database
-from kanoe.store.staged import StrangeFileError, Taken, take_file, write_part
+from kanoe.store.staged import StrangeFileError, Taken, take_file, write_new, write_part
 
 SMALL = 16 << 10  # bytes up to which content lies in the index
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MANY = 500  # values of one query
+_AT_ONCE = 32 << 20  # bytes of small content that wait for a transaction
 _TRIES = 3  # at a file that others replace
 _PIECE = 1 << 20
 _MIGRATIONS = (
@@ -84,7 +85,7 @@ class Blobs:
         return taken.hashes[file.name]
 
     def take_all(self, folder: Path, names: Iterable[str], stop: Stop | None = None) -> TakenFiles:
-        """Take staged files, in one transaction.
+        """Take staged files, many in one transaction.
 
         Args:
             folder: the staging folder, our own; what is in it may be anything.
@@ -93,10 +94,11 @@ class Blobs:
 
         Raises:
             StoppedError: `stop` was requested.
-            OSError: the store cannot be written; nothing is taken then.
+            OSError: the store cannot be written; the files that were not taken by then stay where they are.
         """
         answer = TakenFiles()
         taken: dict[str, Taken] = {}
+        waiting = 0
         self._path.mkdir(parents=True, exist_ok=True)
         place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -108,10 +110,11 @@ class Blobs:
                     continue
                 taken[name] = one
                 answer.hashes[name] = one.hash
-            self._keep(list(taken.values()))
-            for name in (name for name, one in taken.items() if one.own):
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=place)
+                waiting += len(one.data or b"")
+                if waiting > _AT_ONCE:
+                    self._finish(taken, place)
+                    waiting = 0
+            self._finish(taken, place)
         finally:
             for name, one in taken.items():
                 _give_back(one, place, name)
@@ -180,7 +183,7 @@ class Blobs:
         for digest in wanted:
             data = self._read_small(digest)
             if data is not None:
-                write_part(data, folder).rename(folder / digest)
+                write_new(folder / digest, data)
             elif not self._link(digest, folder / digest):
                 missing.add(digest)
         return missing
@@ -252,6 +255,14 @@ class Blobs:
     def close(self) -> None:
         """Let the files go."""
         self._index.close()
+
+    def _finish(self, taken: dict[str, Taken], place: int) -> None:
+        """Keep what was taken, and remove it from its staging folder."""
+        self._keep(list(taken.values()))
+        for name in (name for name, one in taken.items() if one.own):
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=place)
+        taken.clear()
 
     def _keep(self, taken: Sequence[Taken]) -> None:
         """Put content in its place, in one transaction."""

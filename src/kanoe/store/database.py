@@ -23,6 +23,8 @@ from kanoe.base.diagnostics import error
 from kanoe.base.errors import UnavailableError
 
 _PATIENCE = 60.0  # seconds for another Kanoe's transaction
+_PAUSE = 0.02  # seconds between two tries where SQLite does not wait itself
+_TAKEN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _CAUSES = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
@@ -51,6 +53,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._writable = False
+        self._number: int | None = None
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query; none where there is no file, or a damaged one.
@@ -135,17 +138,30 @@ class Database:
         try:
             self._connection = self._open()
         except sqlite3.Error as cause:
-            if _code(cause) in _DAMAGED:
+            if _code(cause) in (*_DAMAGED, *_TAKEN):
                 raise
             # SQLite reads a file in WAL mode only where it may write beside it.
             self._connection = self._open_where_nothing_can_be_written()
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
+        """Open the file; SQLite does not wait for another process that makes it or mends its log just now."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return self._open_once()
+            except sqlite3.Error as cause:
+                if _code(cause) not in _TAKEN or time.monotonic() > until:
+                    raise
+            time.sleep(_PAUSE)
+
+    def _open_once(self) -> sqlite3.Connection:
         """Open the file and bring it to this version."""
         connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         try:
-            if not self.path.stat().st_size:
+            status = self.path.stat()
+            self._number = status.st_ino
+            if not status.st_size:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -200,6 +216,9 @@ class Database:
             number = _CAUSES.get(code, errno.EIO)
             raise OSError(number, f"the {self._holds} cannot be used: {cause}", str(self.path)) from cause
         self.close()
+        with contextlib.suppress(FileNotFoundError):
+            if self.path.stat().st_ino != self._number:
+                return  # another process has set it aside already
         moment = time.time_ns()
         for ending in ("", "-wal", "-shm"):
             path = self.path.with_name(self.path.name + ending)

@@ -95,14 +95,25 @@ def write_part(data: bytes, folder: Path) -> Path:
     Raises:
         OSError: the folder cannot be written.
     """
-    part, descriptor = _new_part(folder)
-    try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            _write(file.fileno(), memoryview(data))
-    except BaseException:
-        _remove(part)
-        raise
+    part = folder / _part_name()
+    write_new(part, data)
     return part
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write bytes to a file that is not there yet, read-only; if they cannot all be written it is removed.
+
+    Raises:
+        OSError: it is there, or cannot be written.
+    """
+    descriptor = _make(path)
+    try:
+        _write(descriptor, memoryview(data))
+    except BaseException:
+        _remove(path)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _open(place: int, name: str) -> int:
@@ -231,7 +242,11 @@ def _write(target: int, data: memoryview) -> None:
 
 def _new_part(folder: Path) -> tuple[Path, int]:
     part = folder / _part_name()
-    return part, os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+    return part, _make(part)
+
+
+def _make(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
 
 
 def _part_name() -> str:

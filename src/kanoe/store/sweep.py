@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from kanoe.base.errors import UnavailableError
+from kanoe.base.errors import KanoeError
 from kanoe.base.sizes import parse_size
 from kanoe.store.alive import lives
 from kanoe.store.blobs import Blobs
@@ -22,6 +22,7 @@ from kanoe.store.home import Store
 from kanoe.store.traces import Traces, TraceUse
 
 LIMIT_VARIABLE = "KANOE_STORE_SIZE"
+_SPARE = 4 << 20  # bytes that are given up first, so that there is room to write down what is removed on a full disk
 _SHARE = 10  # values take at most one part in so many of the disk ...
 _RESERVE = 20  # ... and leave one part in so many free
 
@@ -98,6 +99,8 @@ def sweep(
         UnavailableError: a newer Kanoe wrote the traces or blobs.
         OSError: the store cannot be written.
     """
+    if not dry_run:
+        give_up_spare(store)
     now = time.time()
     before = min([now, *(life.started for life in lives(store.alive) if life.name != own)])
     with contextlib.closing(Blobs(store.blobs)) as blobs, contextlib.closing(Traces(store.traces)) as traces:
@@ -113,6 +116,8 @@ def sweep(
         loose = find_loose(left, blobs.sizes(), before)
         freed = sum(loose.values()) if dry_run else blobs.remove(sorted(loose), before)
         freed += blobs.remove_orphans(before, dry_run=dry_run)
+        if not dry_run:
+            keep_spare(store)
         return Swept(len(gone), len(loose), freed + sum(bytes_of[number] for number in gone))
 
 
@@ -127,9 +132,27 @@ def sweep_after_run(store: Store, own: str) -> Swept:
         limit = default_limit(store)
         with contextlib.closing(Blobs(store.blobs)) as blobs, contextlib.closing(Traces(store.traces)) as traces:
             fits = blobs.total() + traces.bytes() <= limit
-        return Swept() if fits else sweep(store, own, limit=limit)
-    except (OSError, UnavailableError):
+        if not fits:
+            return sweep(store, own, limit=limit)
+        keep_spare(store)
         return Swept()
+    except (OSError, KanoeError):
+        return Swept()
+
+
+def keep_spare(store: Store) -> None:
+    """Hold a little of the disk for the clean-up that a full disk will need."""
+    path = store.blobs / ".spare"
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(store.blobs)
+        if not path.exists() and disk.f_bavail * disk.f_frsize > 4 * _SPARE:
+            path.write_bytes(b"\xff" * _SPARE)
+
+
+def give_up_spare(store: Store) -> None:
+    """Give what `keep_spare` holds back to the disk."""
+    with contextlib.suppress(OSError):
+        (store.blobs / ".spare").unlink()
 
 
 def default_limit(store: Store) -> int:

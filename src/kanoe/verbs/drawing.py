@@ -77,7 +77,7 @@ def rails(nodes: Sequence[Node], *, plain: bool = False) -> list[str]:
         if node.key in last:
             lanes.extend([None] * (column + 1 - len(lanes)))
             lanes[column] = node.key
-        # What nothing needs ends here: a mark straight below would look as if it came from it.
+        # Nothing needs it: a mark straight below that needs nothing would look as if it came from it.
         leaf = column if node.key not in last else -1
         while lanes and lanes[-1] is None:
             lanes.pop()
@@ -97,7 +97,7 @@ def _column(lanes: Sequence[int | None], ending: Sequence[int], staying: Sequenc
     if ending and not staying:
         return ending[0]
     lane = max((*ending, *staying), default=-1) + 1
-    while (lane < len(lanes) and lanes[lane] is not None) or lane == leaf:
+    while (lane < len(lanes) and lanes[lane] is not None) or (lane == leaf and not staying):
         lane += 1
     return lane
 

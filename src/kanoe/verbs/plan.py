@@ -12,7 +12,7 @@ from kanoe.back.memory import code_hash
 from kanoe.back.worker_folder import worker_folder
 from kanoe.base.diagnostics import Diagnostic
 from kanoe.base.stop import Stop
-from kanoe.engine.cells import Step, plan_cells
+from kanoe.engine.cells import Step
 from kanoe.engine.events import Event, Noted
 from kanoe.engine.plan import (
     Guess,
@@ -44,10 +44,11 @@ from kanoe.verbs.cells import CellsOptions, Outside, environment_hash, forced_ce
 from kanoe.verbs.drawing import Node, dot, mermaid
 from kanoe.verbs.environment import Watch, build, ignore, lock_source
 from kanoe.verbs.queue import at_work
-from kanoe.verbs.run import RunOptions
+from kanoe.verbs.run import RunOptions, steps_of
 from kanoe.verbs.sandbox import attach_data, laid_out, wanted_gpu
 from kanoe.verbs.variables import check_variables
 
+_DEFAULTS = RunOptions()
 _MOST_TRACES = 50  # of one code that are looked through
 
 
@@ -139,7 +140,7 @@ def _unique(words: Any) -> list[str]:
 @at_work("plan")
 def plan_source(
     reference: str | Path,
-    options: RunOptions = RunOptions(),
+    options: RunOptions = _DEFAULTS,
     *,
     watch: Watch = ignore,
     stop: Stop | None = None,
@@ -163,7 +164,7 @@ def plan_source(
         source, notebook=with_parameters(source.notebook, options.parameters, texts=options.texts, file_name=name)
     )
     check_variables(options.variables)
-    steps = plan_cells(source.notebook)
+    steps = steps_of(source, options)
     traces = Traces(store.traces)
     remarks = [*source.diagnostics, *find_hidden_state(source.notebook, name)]
 
@@ -209,7 +210,8 @@ class _Surroundings:
 def _past(question: _Question, steps: Sequence[Step]) -> Past:
     """Return what is known of a notebook."""
     origin, traces = origin_of(question.source), question.traces
-    cells = CellsOptions(question.options.cache, tuple(question.options.refresh))
+    options = question.options
+    cells = CellsOptions(options.cache, tuple(options.refresh), options.first, options.variables)
     guesses = guess_steps(question.source.notebook)
     known = Past(
         find=lambda _code: (),

@@ -28,6 +28,7 @@ from kanoe.engine.report import Report
 from kanoe.engine.run import Limits, run_program
 from kanoe.engine.runner import Task
 from kanoe.environments.bytecode import compiling
+from kanoe.front.hidden import explain_name_error, find_hidden_state
 from kanoe.front.parameters import with_parameters
 from kanoe.front.read import read_source
 from kanoe.ir.source import Source
@@ -162,7 +163,9 @@ def run(
         stop = life.stop(stop)
         folder = _open_folder(life.name, source, options, store, watch)
         with _written(folder), _recorded(folder, options, stop) as outcome:
-            for remark in (*source.diagnostics, *missing_secrets(source, options.secrets), *lower_limits(limits)):
+            hidden = find_hidden_state(source.notebook, name)
+            secrets = missing_secrets(source, options.secrets)
+            for remark in (*source.diagnostics, *hidden, *secrets, *lower_limits(limits)):
                 folder.note(remark)
             limits = replace(limits, place=wait_for_slot(life, options.jobs, folder, stop))
             gpu = wanted_gpu(options.gpu)
@@ -307,7 +310,9 @@ def _session(job: _Job, ready: Ready) -> Iterator[Watched]:
         try:
             with answered(place.tool, layout, source, job.secrets, job.options.variables) as told:
                 plan = SessionPlan(place.tool, told, ready.environment.python, worker, script)
-                yield _watched(job, ready, plan)
+                watched = _watched(job, ready, plan)
+                folder.pages = watched.memory
+                yield watched
         finally:
             _keep_log(place.layout.folders.runtime / "kernel.log", folder, job.secrets)
 
@@ -364,7 +369,7 @@ def _run_cells(job: _Job, watched: Watched, revival: Revival) -> Failure | None:
     """Run the cells and explain what fails; returns what another environment may mend."""
     plan, memory = watched.plan, watched.memory
     name, options, folder, stop = job.source.path.name, job.options, job.folder, job.stop
-    steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in _steps(job.source, options)]
+    steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in steps_of(job.source, options)]
     by_task = {step.task.id: step for step in steps}
     circumstances = Circumstances(name, plan.layout.internet, plan.tool.kind != "none", plan.layout.limits)
     run_seconds = KAGGLE_SECONDS if options.timeout is None and options.kaggle_limits else options.timeout
@@ -387,8 +392,7 @@ def _run_cells(job: _Job, watched: Watched, revival: Revival) -> Failure | None:
                     folder.note(info("cell-failed", f"{event.reason}, as its tag says", place=place))
                 else:
                     found = _failure(step.task, event, time.monotonic() - started)
-                    explained = explain_failure(step.task, event, circumstances)
-                    folder.note(replace(explained, hint=revival.advise(found) or explained.hint))
+                    folder.note(_explain(job, step.task, event, circumstances, revival.advise(found)))
                     failure = failure or found
         if stop.requested:
             folder.note(info("run-cancelled", "the run was interrupted", hint="What ran before is in the run's folder"))
@@ -412,7 +416,14 @@ def _explain_unwatched(name: str, task: Task, held: TaskHeld) -> Diagnostic:
     return warning("cells-unwatched", message, place=cell_place(name, task.cell), hint=hint)
 
 
-def _steps(source: Source, options: RunOptions) -> list[Step]:
+def _explain(job: _Job, task: Task, ended: TaskEnded, circumstances: Circumstances, advice: str | None) -> Diagnostic:
+    """Return the diagnostic of a cell that failed, with the best hint that there is."""
+    explained = explain_failure(task, ended, circumstances)
+    missed = explain_name_error(job.source.notebook, task.cell, ended.details.get("error") or {})
+    return replace(explained, hint=advice or missed or explained.hint)
+
+
+def steps_of(source: Source, options: RunOptions) -> list[Step]:
     """Return the steps; those after the last that is wanted are skipped."""
     steps = list(plan_cells(source.notebook))
     if options.until is not None:

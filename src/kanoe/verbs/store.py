@@ -16,7 +16,7 @@ from kanoe.store.clean import Unneeded, find_old_runs, find_unused, remove_runs,
 from kanoe.store.home import open_store
 from kanoe.store.left_over import find_half_made
 from kanoe.store.records import Records
-from kanoe.store.sweep import NotebookSize, Swept, measure_notebooks, sweep
+from kanoe.store.sweep import NotebookSize, Swept, default_limit, give_up_spare, measure_notebooks, sweep
 from kanoe.store.traces import Traces
 from kanoe.verbs.lost import settle_lost
 from kanoe.verbs.queue import living_work
@@ -48,11 +48,13 @@ class StoreSize:
         path: of the store.
         rooms: bytes by room.
         notebooks: what the cells of each notebook hold of `blobs` and `traces`, the largest first.
+        limit: the most bytes that a run leaves in `blobs` and `traces`.
     """
 
     path: str
     rooms: dict[str, int]
     notebooks: Sequence[NotebookSize] = ()
+    limit: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -60,6 +62,7 @@ class StoreSize:
             "path": self.path,
             "bytes": sum(self.rooms.values()),
             "rooms": self.rooms,
+            "limit": self.limit,
             "notebooks": [asdict(one) for one in self.notebooks],
         }
 
@@ -70,10 +73,12 @@ class StoreSize:
         ]
         lines.append(f"{show_size(sum(self.rooms.values())):>10}  in {self.path}")
         if self.notebooks:
-            lines += ["", "Cells by notebook (what several share counts for each):"]
+            most = show_size(self.limit)
+            lines += ["", f"Cells by notebook (what several share counts for each; at most {most} in all):"]
         for one in self.notebooks[:_NOTEBOOKS]:
             day = time.strftime("%Y-%m-%d", time.localtime(one.used))
-            lines.append(f"{show_size(one.bytes):>10}  {one.origin}: {_count(one.traces, 'trace')}, used {day}")
+            name = one.origin.removeprefix("folder:")
+            lines.append(f"{show_size(one.bytes):>10}  {name}: {_count(one.traces, 'trace')}, used {day}")
         more = len(self.notebooks) - _NOTEBOOKS
         return [*lines, f"{'':>10}  and {more} more"] if more > 0 else lines
 
@@ -156,6 +161,8 @@ def clean_store(
     records = Records(store.records)
     if not store.path.is_dir():
         return Cleaned(str(store.path), (), dry_run)
+    if not dry_run:
+        give_up_spare(store)
     with living_work(store, "clean") as life:
         half_made = [Unneeded(_room(one.path, store.path), one.path, one.bytes) for one in find_half_made(store)]
         if not dry_run:
@@ -183,6 +190,7 @@ def measure_store() -> StoreSize:
 
     Raises:
         UnavailableError: the store cannot be read.
+        InputError: `KANOE_STORE_SIZE` holds no size.
     """
     store = open_store()
     rooms = {room.name: folder_size(room) for room in store.rooms()}
@@ -190,6 +198,7 @@ def measure_store() -> StoreSize:
         rooms["traces"] = Traces(store.traces).bytes()
     try:
         notebooks = measure_notebooks(store)
+        limit = default_limit(store) if store.path.is_dir() else 0
     except OSError as cause:
         raise UnavailableError(unusable(store.path, cause)) from cause
-    return StoreSize(str(store.path), dict(sorted(rooms.items())), notebooks)
+    return StoreSize(str(store.path), dict(sorted(rooms.items())), notebooks, limit)

@@ -420,7 +420,7 @@ heapq.heappush(heap, 1)
 heapq.heappush(heap, 2)
 # %%!
 print(heapq.heappop(heap))
-# %%!
+# %%
 print(heap)
 
 === sort-in-place-equal-result

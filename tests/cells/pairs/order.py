@@ -145,7 +145,7 @@ print(sorted(name for name in ("a", "b") if name in globals()))
 x = [1]
 # %%-
 x.append("a")
-# %%
+# %%!
 x.append("b")
 # %%+
 x.append("a")

@@ -699,14 +699,14 @@ print("back")
 
 === module-attribute-patched
 # %%
-import json
-plain = json.dumps
+import textwrap
+plain = textwrap.shorten
 # %%-
-json.dumps = lambda value: "patched " + plain(value)
+textwrap.shorten = lambda text, width: "patched " + plain(text, width)
 # %%+
-json.dumps = lambda value: "mended " + plain(value)
+textwrap.shorten = lambda text, width: "mended " + plain(text, width)
 # %%!
-print(json.dumps([1]))
+print(textwrap.shorten("a b", 10))
 
 === class-of-a-library-patched
 # %%
@@ -940,16 +940,16 @@ print(numbers.sqrt(4))
 
 === from-import-kept-while-the-library-is-patched
 # %%
-import json
-from json import dumps
+import textwrap
+from textwrap import dedent
 # %%-
-json.dumps = str
+textwrap.dedent = str.upper
 # %%+
-json.dumps = repr
+textwrap.dedent = str.title
 # %%
-print(dumps("a"))
+print(dedent("  a"))
 # %%!
-print(json.dumps("a"))
+print(textwrap.dedent("  a"))
 
 === experimental-switch
 # %%

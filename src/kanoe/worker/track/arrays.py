@@ -8,7 +8,7 @@ import gc
 import sys
 import types
 
-from kanoe_worker.track import digest, kinds
+from kanoe_worker.track import digest, kinds, savers
 
 _PLAIN_KINDS = frozenset("biufcmMSUV")
 _SMALL = 1 << 12
@@ -174,21 +174,27 @@ def adjusted(thing, kind, parts):
 def reachable(things, definitions):
     """Return ids of all objects that some objects hold, and the notebook's definitions among them; modules are not entered."""
     found, needed, level = set(), [], list(things)
+    namespace = id(definitions.namespace)
     modules = {id(types.ModuleType.__dict__["__dict__"].__get__(module)) for module in list(sys.modules.values())
                if kinds.derives(type(module), types.ModuleType)}  # fmt: skip
     while level and len(found) < _REACHABLE:
         below = []
         for thing in gc.get_referents(*level):
             key = id(thing)
-            if key in found or key in modules:
+            if key in found or key in modules or key == namespace:
+                continue
+            saver = savers.find(thing)
+            if saver is not None and saver.leaf:  # the process's own: a stream, the shell, a logger
                 continue
             kind = type(thing)
-            if kind in _STOP or kinds.derives(kind, types.ModuleType):
+            if id(kind) in _STOP or kinds.derives(kind, types.ModuleType):
                 continue
             if kind is types.FunctionType or kinds.is_type(kind):
-                if definitions.is_definition(thing):
+                if not definitions.is_definition(thing):
+                    continue
+                if definitions.is_the_notebooks(thing):
                     needed.append(thing)
-                continue
+                    continue
             found.add(key)
             below.append(thing)
         level = below
@@ -196,4 +202,6 @@ def reachable(things, definitions):
     return found, needed
 
 
-_STOP = frozenset([type(None), bool, int, float, complex, str, bytes, types.CodeType, types.BuiltinFunctionType])
+_STOP = frozenset(
+    map(id, [type(None), bool, int, float, complex, str, bytes, types.CodeType, types.BuiltinFunctionType])
+)

@@ -355,7 +355,7 @@ def _base_of(kind):
     from kanoe_worker.track import kinds
 
     for ancestor in kinds.mro(kind):
-        if ancestor in kinds.BASES and ancestor is not object:
+        if id(ancestor) in kinds.BASES and ancestor is not object:
             return ancestor
     return object
 

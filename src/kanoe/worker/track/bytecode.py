@@ -21,7 +21,7 @@ _KINDS = {}
 for _name in _LOADS | _BINDS | _DELETES | _SETATTRS:
     if _name in dis.opmap:
         _KINDS[dis.opmap[_name]] = _name
-_FOUND = re.compile(b"[" + b"".join(re.escape(bytes([one])) for one in sorted(set(_KINDS) | _JUMPS)) + b"]")
+_FOUND = re.compile(b"[" + b"".join(re.escape(bytes([one])) for one in sorted(set(_KINDS) | _JUMPS) if one < 256) + b"]")
 _NOT_LATER = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>", "__annotate__", "__annotate_func__")
 # Called by the interpreter while a class is made from the class that has them.
 _HOOKS = frozenset(["__init_subclass__", "__set_name__", "__prepare__", "__mro_entries__", "mro", "__instancecheck__"])
@@ -41,25 +41,15 @@ def parts_of_class(code):
     now = Mentions()
     later = Mentions()
     used = _read_own(code, now, False)
-    for nested in _nested(code):
-        at_once = nested.co_name in _NOT_LATER or nested.co_name in used or not nested.co_flags & _OPTIMIZED
-        _read(nested, now if at_once else later, False)
+    for inner in nested(code):
+        at_once = inner.co_name in _NOT_LATER or inner.co_name in used or not inner.co_flags & _OPTIMIZED
+        _read(inner, now if at_once else later, False)
     now.hooks = now.hooks or later.hooks
     return now, later
 
 
-def index(code):
-    """Return all code nested in `code`, at any depth, as lists by name and first line."""
-    found = {}
-    todo = [code]
-    while todo:
-        for nested in _nested(todo.pop()):
-            found.setdefault((nested.co_name, nested.co_firstlineno), []).append(nested)
-            todo.append(nested)
-    return found
-
-
-def _nested(code):
+def nested(code):
+    """Return the code objects that stand in another's constants."""
     return [constant for constant in code.co_consts if type(constant) is _CODE]
 
 
@@ -69,7 +59,7 @@ def _read(code, mentions, module):
         code = todo.pop()
         _read_own(code, mentions, module)
         module = False
-        todo.extend(_nested(code))
+        todo.extend(nested(code))
 
 
 def _read_own(code, mentions, module):
@@ -163,6 +153,7 @@ def _aliases(code):
 
 def _read_strings(code, loaded, mentions):
     annotated = "__annotations__" in code.co_names or code.co_name in ("__annotate__", "__annotate_func__")
+    keys = _annotated_names(code) if annotated else ()
     surely = annotated or bool(STRING_READERS.intersection(code.co_names))
     shell = "get_ipython" in loaded
     compares_name = "__name__" in loaded
@@ -174,7 +165,7 @@ def _read_strings(code, loaded, mentions):
         else:
             continue
         for text in texts:
-            if text == "__main__" and compares_name:
+            if (text == "__main__" and compares_name) or text in keys:
                 continue
             mentions.read_text(text, surely)
             if shell:
@@ -182,8 +173,19 @@ def _read_strings(code, loaded, mentions):
                     mentions.look_up(name)
 
 
+def _annotated_names(code):
+    """Return the names that annotations in a class's body belong to: they stand among its constants too."""
+    found = set()
+    last = None
+    for instruction in dis.get_instructions(code):
+        if instruction.opname.startswith("LOAD_") and last == "__annotations__":
+            found.add(instruction.argval)
+        last = instruction.argval if instruction.opname != "CACHE" else last
+    return found
+
+
 def _is_docstring(code):
-    if not code.co_flags & _OPTIMIZED:
+    if not code.co_flags & _OPTIMIZED or code.co_name[:1] == "<":
         return False
     return _VERSION < (3, 13) or bool(code.co_flags & _HAS_DOCSTRING)
 

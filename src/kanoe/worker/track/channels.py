@@ -34,6 +34,7 @@ from kanoe_worker.track import (
     settings,
     warned,
 )
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 hash_below = encoded.hash_below
 
@@ -51,9 +52,9 @@ def all_channels(shell, definitions=None):
     table = settings.process_settings() + options.library_settings() + mpl.entries()
     channels = [
         _Start(imports, children),
-        effects.Imported(imports),
+        imported.Imported(imports),
         randoms.Randoms(imports, children),
-        settings.Environ(children),
+        settings.Environ(imports, children),
         settings.Settings(imports, table),
         options.Pandas(imports),
         warned.Warnings(imports),

@@ -61,6 +61,7 @@ _MADE_BY_OLD_PYTHON = frozenset(
         "__tree_hash__",
     ]
 )
+_SAME = {"collections.abc": "_collections_abc"}  # what calls itself by the name of a module that may not be imported
 FIXED = ("__module__", "__doc__")
 _PLAIN_METACLASSES = frozenset(["abc.ABCMeta", "enum.EnumMeta", "enum.EnumType"])
 
@@ -103,9 +104,16 @@ class Definitions(object):
         known = self._kinds.get(id(thing))
         if known is not None and known[0]() is thing:
             return known[1]
-        found = (kind is Function or _made_by_python(thing)) and library_name(thing) is None
+        found = (kind is Function or _made_by_python(thing)) and library_name(thing) is None and not _is_old_generic(thing)
         _remember(self._kinds, thing, found)
         return found
+
+    def is_the_notebooks(self, thing):
+        """Return whether a definition's code is the notebook's own, not a library's closure or a class that a library made."""
+        if type(thing) is Function:
+            found = self.globals_of(thing)
+            return type(found) is not str
+        return _module_name(thing) == "__main__"
 
     def reference(self, thing):
         """Return the reference of a definition: the same for life."""
@@ -194,10 +202,9 @@ class Definitions(object):
         if found is self.namespace or (type(main) is types.ModuleType and found is main.__dict__):
             return None
         name = found.get("__name__")
-        module = sys.modules.get(name) if type(name) is str else None
-        if module is not None and is_among(types.ModuleType, mro_of(type(module))) and _module_dictionary_of(module) is found:
+        if type(name) is str and _module_dictionary(name) is found:
             return name
-        return found
+        return found if "__spec__" not in found else _module_with(found) or found
 
     def lost(self, thing):
         """Return why a definition has no bytes, or None."""
@@ -433,8 +440,16 @@ def _module_name(kind):
 
 
 def _module_dictionary(name):
-    module = sys.modules.get(name)
+    module = sys.modules.get(name) or sys.modules.get(_SAME.get(name))
     return _module_dictionary_of(module) if module is not None and is_among(types.ModuleType, mro_of(type(module))) else {}
+
+
+def _module_with(dictionary):
+    """Return the name of the module that a dict belongs to: some call themselves by the name of another."""
+    for name in sorted(sys.modules):
+        if _module_dictionary(name) is dictionary:
+            return name
+    return None
 
 
 def _made_by_python(kind):
@@ -449,6 +464,11 @@ def _made_by_python(kind):
         if name == "__new__" and type(value) is _BuiltinFunction and value.__self__ is kind:
             return False
     return True
+
+
+def _is_old_generic(thing):
+    """Return whether something is `List[int]` of Python 3.6, a class that `typing` made."""
+    return name_of(type(thing)) == "GenericMeta" and dictionary_of(thing).get("__origin__") is not None
 
 
 def _annotation_names(annotations):

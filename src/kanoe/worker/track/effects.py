@@ -16,7 +16,8 @@ import types
 
 from kanoe_worker.track import encoded
 from kanoe_worker.track.encoded import Written, digest_of, hash_below
-from kanoe_worker.track.interactive import of_notebook
+from kanoe_worker.track.interactive import SYSTEM_HOOKS, of_notebook
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _HEAP_TYPE = 1 << 9
 _VERSION = 24  # bytes from a dictionary's start to `ma_version_tag`, CPython 3.6 to 3.13
@@ -44,7 +45,10 @@ class Versions(object):
     """The version numbers that CPython 3.6 to 3.13 keeps in dictionaries: many at once, in little time."""
 
     def __init__(self):
-        self.works = sys.implementation.name == "cpython" and (3, 6) <= sys.version_info[:2] <= (3, 13) and self._tested()
+        self._fast = None
+        self.works = (
+            sys.implementation.name == "cpython" and (3, 6) <= sys.version_info[:2] <= (3, 13) and self._tested()
+        )
         self._addresses = []
         self._gather = lambda: ()
 
@@ -62,10 +66,20 @@ class Versions(object):
         pick = operator.itemgetter(*[(address - base) // 8 for address in addresses])
         single = len(addresses) == 1
         self._gather = lambda: (pick(memory),) if single else pick(memory)
+        self._fast = None
+        numpy = sys.modules.get("numpy")
+        if hasattr(numpy, "frombuffer") and hasattr(numpy, "array"):
+            words = numpy.frombuffer(memory, dtype="u8")
+            places = numpy.array([(address - base) // 8 for address in addresses], dtype="i8")
+            self._fast = lambda: words[places].tobytes()
 
     def now(self):
         """Return all versions, in the order of the addresses."""
         return self._gather()
+
+    def print(self):
+        """Return something that is equal as long as all versions are."""
+        return self._gather() if self._fast is None else self._fast()
 
     def _tested(self):
         try:
@@ -101,24 +115,28 @@ class Patches(object):
         self._owners = []  # (module name, path within it or "", module or class, its mapping)
         self._snapshots = []
         self._seen = ()
+        self._print = None
         self._known = set()  # ids of the owners
         self._modules = 0
+        self._before = {}
+        self._early = {}
         self._original = {}  # reference -> (owner, attribute, value that a fresh process has)
         self._hashes = {}
         self._patched = {}  # reference -> value
         self._imports = imports
         self._waiting = {}
         self._take_new()
-        imports.after(self._imported)
+        imports.around(self._before_import, self._after_import)
 
     def owns(self, reference):
         return reference.startswith(self.prefix)
 
     def begin(self):
         self._before = dict(self._hashes)
+        self._early = {}
 
     def end(self):
-        writes = {}
+        writes = self._early
         self._compare(writes)
         self._take_new()
         return {self.prefix + "*": hash_below(self._before)}, writes
@@ -129,8 +147,11 @@ class Patches(object):
             if self.owns(reference):
                 module = reference[len(self.prefix) :].partition(":")[0]
                 self._waiting[reference] = data
+                self._hashes.pop(reference, None)
+                if data is not None:
+                    self._hashes[reference] = encoded.hash_in(data)
                 self._imports.when(module, lambda _module, reference=reference: self._restore_one(reference, failed))
-        self._compare({})
+        self._compare(None)
         return failed
 
     def initial(self):
@@ -155,21 +176,26 @@ class Patches(object):
                 self._original.setdefault(reference, (owner, name, _entry(owner, name)))
                 setattr(owner, name, value)
                 self._patched[reference] = value
-                self._hashes[reference] = encoded.written(value)[0]
             elif reference in self._original:
                 _put_back(*self._original.pop(reference))
-                self._hashes.pop(reference, None)
                 self._patched.pop(reference, None)
         except Exception as error:
             failed[reference] = "%s: %s" % (type(error).__name__, error)
 
-    def _imported(self, _name):
+    def _before_import(self):
+        # What the cell did so far is the notebook's; `end` tells.
+        self._compare(self._early)
+
+    def _after_import(self, _name, inert):
+        if inert:
+            self._compare(None)
         self._take_new()
 
     def _take_new(self):
         """Remember what modules that have come since are like."""
         if len(sys.modules) == self._modules:
             return
+        self._print = None
         self._modules = len(sys.modules)
         collecting = gc.isenabled()
         gc.disable()
@@ -192,11 +218,19 @@ class Patches(object):
                 gc.enable()
 
     def _is_watched(self, name, module):
-        return isinstance(module, types.ModuleType) and type(module.__dict__) is dict and name not in ("__main__", "__mp_main__")
+        return (
+            isinstance(module, types.ModuleType)
+            and type(module.__dict__) is dict
+            and name not in ("__main__", "__mp_main__")
+        )
 
     def _take_classes(self, name, module, found):
         for value in list(module.__dict__.values()):
-            if isinstance(value, type) and id(value) not in self._known and type.__getattribute__(value, "__flags__") & _HEAP_TYPE:
+            if (
+                isinstance(value, type)
+                and id(value) not in self._known
+                and type.__getattribute__(value, "__flags__") & _HEAP_TYPE
+            ):
                 if type.__getattribute__(value, "__module__") in ("__main__", None):
                     continue
                 self._known.add(id(value))
@@ -207,10 +241,13 @@ class Patches(object):
                 found.append((home, path, value, type.__dict__["__dict__"].__get__(value)))
 
     def _compare(self, writes):
+        """Note what changed; with None for `writes`, take it for what libraries are like."""
         if self._versions.works:
-            now = self._versions.now()
-            if now == self._seen:
+            mark = self._versions.print()
+            if mark == self._print:
                 return
+            self._print = mark
+            now = self._versions.now()
             changed = [position for position, pair in enumerate(zip(now, self._seen)) if pair[0] != pair[1]]
             self._seen = now
         else:
@@ -218,6 +255,9 @@ class Patches(object):
         for position in changed:
             module, path, owner, mapping = self._owners[position]
             before = self._snapshots[position]
+            if writes is None:
+                self._snapshots[position] = mapping.copy()
+                continue
             names = [name for name, value in list(mapping.items()) if before.get(name, _MISSING) is not value]
             names += [name for name in before if name not in mapping]
             if not names:
@@ -225,7 +265,9 @@ class Patches(object):
             self._snapshots[position] = mapping.copy()
             for name in names:
                 if type(name) is str and name not in _OWN:
-                    self._note(module, path, owner, name, before.get(name, _MISSING), mapping.get(name, _MISSING), writes)
+                    self._note(
+                        module, path, owner, name, before.get(name, _MISSING), mapping.get(name, _MISSING), writes
+                    )
 
     def _note(self, module, path, owner, name, old, new, writes):
         reference = "%s%s:%s%s" % (self.prefix, module, path + "." if path else "", name)
@@ -247,7 +289,7 @@ class Patches(object):
 
     def _counts(self, module, path, name, old, new):
         """Say whether the notebook, or another library, did this."""
-        if isinstance(new, types.ModuleType):
+        if isinstance(new, types.ModuleType) or (module in ("sys", "threading") and name in SYSTEM_HOOKS):
             return False
         if isinstance(new, _CODE):
             if by_notebook(new):
@@ -283,7 +325,8 @@ def _code_mentions(code, name, depth):
     if name in code.co_names or name in code.co_consts:
         return True
     return depth < 5 and any(
-        isinstance(constant, types.CodeType) and _code_mentions(constant, name, depth + 1) for constant in code.co_consts
+        isinstance(constant, types.CodeType) and _code_mentions(constant, name, depth + 1)
+        for constant in code.co_consts
     )
 
 
@@ -321,7 +364,9 @@ def home_of(value):
 
 
 def _entry(owner, name):
-    return (owner.__dict__ if not isinstance(owner, type) else type.__dict__["__dict__"].__get__(owner)).get(name, _MISSING)
+    return (owner.__dict__ if not isinstance(owner, type) else type.__dict__["__dict__"].__get__(owner)).get(
+        name, _MISSING
+    )
 
 
 def _put_back(owner, name, value):
@@ -329,89 +374,6 @@ def _put_back(owner, name, value):
         delattr(owner, name)
     else:
         setattr(owner, name, value)
-
-
-# Imports
-
-# What libraries change of others when they are imported: `()` nothing. Others may change anything.
-_INERT = frozenset(
-    "IPython PIL albumentations bs4 catboost cv2 cycler dateutil gensim h5py imageio ipykernel ipywidgets jinja2 joblib keras kiwisolver"
-    " librosa lightgbm lxml matplotlib mlxtend networkx nltk numba numexpr numpy openpyxl pandas patsy plotly polars psutil pyarrow pydantic"
-    " pytz requests scipy shap six skimage sklearn spacy sqlalchemy statsmodels sympy tensorflow tokenizers torch torchvision tqdm traitlets"
-    " transformers wordcloud xgboost yaml zmq kaggle_secrets kaggle_datasets kaggle_gcp kaggle_session kaggle_web_client kanoe_worker".split()
-)
-_CHANGES = {"seaborn": ("matplotlib",), "mpl_toolkits": ("matplotlib",), "missingno": (), "cmocean": ("matplotlib",)}
-_NOT_INERT = ("sklearn.experimental",)
-
-
-class Imported(object):
-    """The channel of imports with side effects on other libraries: `effect:import:MODULE`; nobody reads them."""
-
-    prefix = "effect:import:"
-
-    def __init__(self, imports):
-        self._imports = imports
-        self._told = 0
-        self._standard = os.path.dirname(os.__file__) + os.sep
-
-    def owns(self, reference):
-        return reference.startswith(self.prefix)
-
-    def begin(self):
-        pass
-
-    def end(self):
-        writes = {}
-        roots = self._imports.roots
-        for position in range(self._told, len(roots)):
-            name = roots[position]
-            changed = self._changes(name)
-            if changed != ():
-                data = name.encode("utf-8", "surrogatepass")
-                writes[self.prefix + name] = Written(digest_of(data), b"%08d %s" % (position, data))
-        self._told = len(roots)
-        return {}, writes
-
-    def restore(self, values):
-        failed = {}
-        wanted = sorted((data, reference) for reference, data in values.items() if data is not None and self.owns(reference))
-        for _, reference in wanted:
-            name = reference[len(self.prefix) :]
-            changed = self._changes(name)
-            if changed is None:
-                self._import(name, reference, failed)
-            for library in changed or ():
-                self._imports.when(library, lambda _module, name=name: self._import(name, name, {}))
-        self._told = len(self._imports.roots)
-        return failed
-
-    def initial(self):
-        return {}
-
-    def held(self):
-        return []
-
-    def _import(self, name, reference, failed):
-        try:
-            __import__(name)
-        except BaseException as error:
-            failed[reference] = "%s: %s" % (type(error).__name__, error)
-
-    def _changes(self, name):
-        """Return the libraries that importing a module may change; None: any."""
-        top = name.partition(".")[0]
-        if top in _CHANGES:
-            return _CHANGES[top]
-        if name.startswith(_NOT_INERT):
-            return None
-        module = sys.modules.get(name)
-        file = getattr(module, "__file__", None)
-        if top in _INERT or (module is not None and (file is None or self._is_standard(file))):
-            return ()
-        return None
-
-    def _is_standard(self, file):
-        return type(file) is str and file.startswith(self._standard) and "site-packages" not in file
 
 
 # Threads and children
@@ -441,7 +403,11 @@ class Running(object):
             if alive == self._alive[reference]:
                 continue
             self._alive[reference] = alive
-            written = Written(digest_of(os.urandom(32)), None, "%s still run" % reference.partition(":")[2]) if alive else None
+            written = (
+                Written(digest_of(os.urandom(32)), None, "%s still run" % reference.partition(":")[2])
+                if alive
+                else None
+            )
             self._hashes[reference] = None if written is None else written[0]
             writes[reference] = written
         return reads, writes
@@ -488,17 +454,19 @@ class Children(object):
 
     def __init__(self):
         self._before = None
+        self._living = frozenset()
 
     def begin(self):
         """Expect a cell."""
         self._before = self._used()
+        self._living = frozenset(self.alive())
 
     def __call__(self):
         """Return whether there were, or are, any."""
         import signal
 
         unseen = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
-        return unseen or self._before != self._used() or bool(self.alive())
+        return unseen or self._before != self._used() or not self._living.issuperset(self.alive())
 
     def alive(self):
         """Return the process ids of the children that live."""
@@ -516,4 +484,3 @@ class Children(object):
 
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return (used.ru_minflt, used.ru_majflt, used.ru_utime, used.ru_nvcsw)
-

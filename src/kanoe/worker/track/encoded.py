@@ -13,9 +13,11 @@ import sys
 import types
 
 from kanoe_worker.track import codes
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis)])
 _DEPTH = 60
+_STAMP = 64  # letters of a hash
 _MARSHAL = 2  # the last version that does not mark interned or shared objects
 _WRAPPERS = {"staticmethod": staticmethod, "classmethod": classmethod, "property": property}
 
@@ -40,20 +42,30 @@ class Written(tuple):
 def written(value):
     """Return what to report for a value, with or without bytes."""
     try:
-        return Written(digest_of(_Writer(False).write(value)), _Writer(True).write(value))
+        return stamped(digest_of(_Writer(False).write(value)), _Writer(True).write(value))
     except Lost as lost:
         # Not to be compared: only this very execution made it.
         return Written(digest_of(os.urandom(32)), None, str(lost))
 
 
-def encode(value):
-    """Return the bytes of a value; raises Lost."""
-    return _Writer(True).write(value)
+def stamped(digest, data):
+    """Return bytes that begin with the hash, so that whoever restores them knows it."""
+    return Written(digest, digest.encode() + data)
+
+
+def hash_in(data):
+    """Return the hash of what `written` or `stamped` made."""
+    return data[:_STAMP].decode()
+
+
+def body(data):
+    """Return the bytes that `stamped` was given."""
+    return data[_STAMP:]
 
 
 def decode(data):
-    """Return the value; raises whatever the notebook's classes raise."""
-    return _value(marshal.loads(data))
+    """Return the value that `written` was given; raises whatever the notebook's classes raise."""
+    return _value(marshal.loads(body(data)))
 
 
 class _Writer(object):
@@ -79,7 +91,9 @@ class _Writer(object):
         if kind is tuple or kind is list:
             return ("t" if kind is tuple else "l",) + tuple([self._form(item, depth + 1) for item in value])
         if kind is dict:
-            return ("d",) + tuple([(self._form(key, depth + 1), self._form(item, depth + 1)) for key, item in value.items()])
+            return ("d",) + tuple(
+                [(self._form(key, depth + 1), self._form(item, depth + 1)) for key, item in value.items()]
+            )
         if kind is set or kind is frozenset:
             forms = [marshal.dumps(self._form(item, depth + 1), _MARSHAL) for item in value]
             return ("s" if kind is set else "f",) + tuple(sorted(forms))
@@ -168,7 +182,6 @@ class _Pickler(pickle._Pickler):
         kind = item if isinstance(item, type) else type(item)
         if type.__getattribute__(kind, "__module__") == "__main__":
             raise Lost("an object of the notebook's class %s" % type.__getattribute__(kind, "__qualname__"))
-        return None
 
     def memoize(self, item):
         if type(item) not in (str, bytes):

@@ -4,7 +4,7 @@ From Python 3.8 on, the interpreter itself tells of everything that opens, lists
 replaced. Of `stat`, `lstat`, `access` and `readlink` it does not tell: these, and in older Pythons the others too, are replaced in
 their modules by callables that look and act like what they stand for, once, when the session starts.
 
-A `recorder` has `recording`, and methods named as below; it never raises.
+A `recorder` has `recording`, `prefixes` (how the paths begin that it watches), and the methods that are called below.
 """
 
 import builtins
@@ -64,10 +64,10 @@ class Calls(object):
             self._replace(os, "open", self._open_below)
         else:
             self._replace_more()
-        self._replace(os, "stat", self._stat)
-        self._replace(os, "lstat", self._lstat)
-        self._replace(os, "access", self._access)
-        self._replace(os, "readlink", self._readlink)
+        self._replace(os, "stat", self._stat, quick=True)
+        self._replace(os, "lstat", self._lstat, quick=True)
+        self._replace(os, "access", self._access, quick=True)
+        self._replace(os, "readlink", self._readlink, quick=True)
         self._replace_in_pathlib()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._recorder.forked)
@@ -78,7 +78,7 @@ class Calls(object):
         answers = self._answers
 
         def tell(event, arguments):
-            if recorder.recording and event in answers:
+            if event in answers and recorder.recording:
                 try:
                     answers[event](*arguments)
                 except Exception:
@@ -183,10 +183,10 @@ class Calls(object):
 
     # What stands for functions
 
-    def _replace(self, module, name, tell):
+    def _replace(self, module, name, tell, quick=False):
         real = getattr(module, name, None)
         if isinstance(real, types.BuiltinFunctionType) and type(real) is types.BuiltinFunctionType:
-            setattr(module, name, stand_in(real, tell, self._recorder))
+            setattr(module, name, stand_in(real, tell, self._recorder, quick))
 
     def _replace_more(self):
         """Replace what Python before 3.8 does not tell of."""
@@ -215,20 +215,10 @@ class Calls(object):
     def _replace_in_pathlib(self):
         """Replace what `pathlib` took from `os` when it was imported (to Python 3.10)."""
         accessor = getattr(pathlib, "_NormalAccessor", None)
-        for name in (
-            "stat",
-            "lstat",
-            "open",
-            "listdir",
-            "scandir",
-            "rename",
-            "replace",
-            "mkdir",
-            "unlink",
-            "rmdir",
-            "chmod",
-            "utime",
-        ):
+        names = ("stat", "lstat")
+        if not hasattr(sys, "addaudithook"):
+            names += ("open", "listdir", "scandir", "rename", "replace", "mkdir", "unlink", "rmdir", "chmod", "utime")
+        for name in names:
             ours = getattr(os, name, None)
             if accessor is not None and name in vars(accessor) and type(ours) in _KINDS:
                 setattr(accessor, name, ours)
@@ -276,11 +266,25 @@ class _Module(object):
 _KINDS = set()
 
 
-def stand_in(real, tell, recorder):
-    """Return what acts like a built-in function; the types of both say they are the same."""
+def _is_elsewhere(path, prefixes):
+    """Whether a path surely lies in no folder that is watched: most do."""
+    if type(path) is not str or path[:1] != "/" or path.startswith(prefixes):
+        return False
+    return "/." not in path and "//" not in path
+
+
+def stand_in(real, tell, recorder, quick=False):
+    """Return what acts like a built-in function; the types of both say they are the same.
+
+    Args:
+        real: the function.
+        tell: called with its arguments before it.
+        recorder: as for `Calls`.
+        quick: whether the first argument is the only path.
+    """
 
     def __call__(_, *args, **kwargs):  # noqa: N807 - a method
-        if recorder.recording:
+        if recorder.recording and not (quick and args and _is_elsewhere(args[0], recorder.prefixes)):
             try:
                 tell(*args, **kwargs)
             except Exception as problem:
@@ -298,12 +302,12 @@ def stand_in(real, tell, recorder):
         "__hash__": lambda _: hash(real),
         "__class__": property(lambda _: type(real)),
         "__getattr__": lambda _, name: getattr(real, name),
-        "__doc__": real.__doc__,
+        "__doc__": None,
         "__module__": "builtins",
     }
     kind = type(type(real).__name__, (_StandIn,), methods)
     made = kind()
-    for name in ("__name__", "__qualname__", "__module__", "__text_signature__", "__self__"):
+    for name in ("__name__", "__qualname__", "__module__", "__doc__", "__text_signature__", "__self__"):
         if hasattr(real, name):
             made.__dict__[name] = getattr(real, name)
     _KINDS.add(kind)

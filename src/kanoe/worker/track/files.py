@@ -20,6 +20,7 @@ the kernel tells (`folder_events`). Only what it tells of is looked at: a cell t
 import errno
 import os
 import posixpath
+import re
 import resource
 import stat
 import sys
@@ -36,9 +37,10 @@ _MOST_INPUT_FOLDERS = 4000
 _MOST_INPUT_NAMES = 50000
 _MOST_INPUT_READS = 5000
 _DRAIN_EVERY = 2000
+# As in `kanoe.sandbox.folder_size`.
+_MARKS = (".kanoe-measures", ".kanoe-measured")
 _INPUTS = ("/kaggle/input", "/kaggle/lib")
 # What the kernel of the notebook and its libraries keep for themselves.
-_OWN_NAMES = ("/__pycache__", "/.ipynb_checkpoints")
 _OWN_AT_HOME = (
     ".ipython",
     ".jupyter",
@@ -58,13 +60,14 @@ class Files(object):
 
     Args:
         roots: `{path on Kaggle: path here}`; those of `/kaggle/input` and `/kaggle/lib` are only read.
-        staging: unused; files are taken from where they are.
+        staging: a folder that Kanoe's own process opens marks in, around its looks at our folders.
     """
 
     def __init__(self, roots, staging=None):
         self.recording = False
         self._pid = os.getpid()
         self._places = _Places(roots)
+        self.prefixes = ()
         self._known = {}
         self._links = 0
         self._shared = set()
@@ -72,19 +75,24 @@ class Files(object):
         self._blind = False
         self._dirty = {}
         self._last_end = 0
+        self._staging = staging and posixpath.normpath(staging)
+        self._measured = False
         self._reset()
         self._watch()
+        self.prefixes = self._places.starts
         file_calls.Calls(self).install()
         _clean_tracebacks()
 
     # A cell
 
-    def begin(self, laid_down=None):
+    def begin(self, laid_down=None, source=""):
         """Begin to record.
 
         Args:
             laid_down: paths on Kaggle that Kanoe changed since the last cell; what else changed since then counts as written by the
                 coming cell. `None`: Kanoe changed all that changed.
+            source: the cell's: nobody tells of paths that a library in another language looks for in vain, so those that the
+                cell names count as looked for.
         """
         if os.getpid() != self._pid:
             return
@@ -96,6 +104,7 @@ class Files(object):
         self._discard_opens()
         self._accept(laid_down)
         self._children = _children()
+        self._source = source
         self.recording = True
 
     def end(self, reads, writes):
@@ -112,6 +121,7 @@ class Files(object):
             self._drain_changes()
         changed = self._changed()
         self._note_changed(changed)
+        self._note_named()
         alive = _children()
         if self._child or alive != self._children or alive[1]:
             for root in self._places.writable + self._places.inputs:
@@ -140,6 +150,7 @@ class Files(object):
         self._children = None
         self._everything = False
         self._calls = 0
+        self._source = ""
 
     # What the calls of this process tell
 
@@ -149,8 +160,9 @@ class Files(object):
         if path is None or self._is_own(path):
             return
         self._calls += 1
-        if self._calls % _DRAIN_EVERY == 0:
+        if self._calls % _DRAIN_EVERY == 0 and not self._blind:
             self._drain_opens()
+            self._drain_changes()
         writing = flags & (os.O_WRONLY | os.O_RDWR)
         if flags & os.O_RDWR:
             self._mapped = True
@@ -365,12 +377,23 @@ class Files(object):
         for root in self._places.writable:
             for path, entry in self._scan(root):
                 self._learn(path, entry)
+        if self._staging:
+            self._add_watch(self._staging, changes=False)
         if self._blind:
             self._places.unwatched = list(self._places.inputs)
         else:
             self._watch_inputs()
 
     def _watch_inputs(self):
+        """Watch the folders of the data, and files of it that stand alone; too many are not watched at all."""
+        try:
+            self._watch_folders_of_inputs()
+            for path in self._places.single:
+                self._input_opens.add(path, only=0)
+        except folder_events.UnwatchableError:
+            self._places.unwatched = list(self._places.inputs)
+
+    def _watch_folders_of_inputs(self):
         folders = names = 0
         for root in self._places.inputs:
             waiting = [root]
@@ -379,20 +402,18 @@ class Files(object):
                 found = _entries(folder)
                 folders, names = folders + 1, names + len(found)
                 if folders > _MOST_INPUT_FOLDERS or names > _MOST_INPUT_NAMES:
-                    self._places.unwatched = list(self._places.inputs)
-                    return
+                    raise folder_events.UnwatchableError("too many")
                 for name, mode in found:
                     path = folder + "/" + name
-                    if stat.S_ISLNK(mode) and os.path.isdir(path):
+                    if stat.S_ISLNK(mode):
                         self._places.add_alias(path)
-                        waiting.append(path)
+                        if os.path.isdir(path):
+                            waiting.append(path)
+                        else:
+                            self._places.single.add(path)
                     elif stat.S_ISDIR(mode):
                         waiting.append(path)
-                try:
-                    self._input_opens.add(folder)
-                except folder_events.UnwatchableError:
-                    self._places.unwatched = list(self._places.inputs)
-                    return
+                self._input_opens.add(folder)
 
     def _scan(self, folder):
         """Yield everything below a folder with its stamp, and watch the folders; those of the kernel's own are left out."""
@@ -422,10 +443,7 @@ class Files(object):
         """Note what was opened, by whomever."""
         if self._blind or not self.recording:
             return
-        events, lost = self._opens.drain()
-        if lost:
-            self._everything = True
-        for folder, name, mask in events:
+        for folder, name, mask in self._foreign_opens():
             self._note_open(folder, name, mask, but)
         events, lost = self._input_opens.drain()
         if lost:
@@ -433,9 +451,25 @@ class Files(object):
                 self._note("files:", root)
         for folder, name, mask in events:
             if not name:
-                self._note("folder:", folder)
+                self._note("file:" if folder in self._places.single else "folder:", folder)
             elif not mask & folder_events.ISDIR:
                 self._note("file:", folder + "/" + name)
+
+    def _foreign_opens(self):
+        """Return what was opened, but for one look of Kanoe's own at each folder between two of its marks."""
+        events, lost = self._opens.drain()
+        if lost:
+            self._everything, self._measured = True, False
+        found = []
+        for event in events:
+            folder, name, _ = event
+            if folder == self._staging:
+                self._measured = name == _MARKS[0] or (self._measured and name != _MARKS[1])
+            elif self._measured and not name:
+                self._measured = False
+            else:
+                found.append(event)
+        return found
 
     def _note_open(self, folder, name, mask, but):
         if not name:
@@ -450,27 +484,31 @@ class Files(object):
 
     def _discard_opens(self):
         if not self._blind:
-            self._opens.drain()
+            self._foreign_opens()
             self._input_opens.drain()
 
     def _drain_changes(self):
         """Learn which paths may have changed: `self._dirty {path: whether its content surely did}`."""
         events, lost = self._changes.drain()
+        dirty = self._dirty
         for folder, name, mask in events:
-            path = folder + "/" + name if name else folder
+            if not name:
+                lost = lost or (bool(mask & _ENDS) and folder in self._places.roots)
+                continue
+            path = folder + "/" + name
+            sure = mask & _SURE != 0
+            if path in dirty and (dirty[path] or not sure) and not mask & folder_events.ISDIR:
+                continue
             if self._places.is_kernels(path):
                 continue
-            if not name:
-                lost = lost or (folder in self._places.roots and bool(mask & _ENDS))
-                continue
-            if mask & folder_events.ISDIR and mask & (folder_events.MOVED_FROM | folder_events.DELETE):
-                self._changes.forget(path)
-                self._opens.forget(path)
-            sure = bool(mask & (folder_events.MODIFY | folder_events.CREATE | folder_events.MOVED_TO))
-            if not mask & folder_events.ISDIR or not mask & folder_events.ATTRIB or path in self._known:
-                self._dirty[path] = self._dirty.get(path, False) or sure
+            if mask & folder_events.ISDIR:
+                if mask & _GOES:
+                    self._changes.forget(path)
+                    self._opens.forget(path)
+                elif mask & folder_events.ATTRIB and path not in self._known:
+                    continue
+            dirty[path] = sure
         if lost:
-            self._everything = True
             self._compare_all()
 
     def _compare_all(self):
@@ -538,6 +576,14 @@ class Files(object):
             elif known[0] == "file" and entry[0] == "file" and known[5] == entry[5]:
                 self._note("file:", path)
 
+    def _note_named(self):
+        """Note the paths that the cell's source names, where there was nothing."""
+        for text in set(_NAMED.findall(self._source)):
+            path = self._place(text)
+            if path is not None and path not in self._known and not self._is_own(path):
+                if not self._places.is_input(path) and not _exists(path):
+                    self._note("exists:", path)
+
     def _accept(self, laid_down):
         """Take in what changed since the last cell, but for what is the coming cell's."""
         changed = self._changed()
@@ -590,8 +636,11 @@ class _Places(object):
             home = here if name == "/root" else home
         self.roots = set(self._names)
         self._aliases = []
+        self.single = {path for path in _mounted() if path.startswith(tuple(path + "/" for path in self.inputs))}
         for here in list(self.roots):
             self.add_alias(here)
+            if self._names[here] == "/kaggle/input":
+                self._aliases += [(beside, here) for beside in self._beside()]
         self._arrange()
         self._own = tuple(home + "/" + name for name in _OWN_AT_HOME) if home else ()
         temporary = [here for here, name in self._names.items() if name == "/tmp"]
@@ -603,6 +652,13 @@ class _Places(object):
         if real != path and len(real) > 1:
             self._aliases.append((real, path))
             self._arrange()
+
+    def _beside(self):
+        """Yield where the data is seen beside the working folder, by a link, when it is not at its place."""
+        for here, name in self._names.items():
+            beside = posixpath.join(posixpath.dirname(here), "input")
+            if name == "/kaggle/working" and os.path.islink(beside):
+                yield beside
 
     def _arrange(self):
         self._aliases.sort(key=lambda pair: -len(pair[0]))
@@ -644,7 +700,7 @@ class _Places(object):
 
     def is_kernels(self, path):
         """Whether it is the kernel's own, not the notebook's."""
-        return any(name in path for name in _OWN_NAMES) or path.startswith(self._own)
+        return "/__pycache__" in path or "/.ipynb_checkpoints" in path or path.startswith(self._own)
 
     def mount(self, path):
         """Return the input that a path belongs to."""
@@ -655,12 +711,11 @@ class _Places(object):
 
     def on_kaggle(self, path):
         """Return what a path is called in references."""
-        root = path
-        while root not in self._names:
-            root = posixpath.dirname(root)
-            if len(root) < 2:
-                return _quoted(path)
-        return _quoted(self._names[root] + path[len(root) :])
+        for here, name in self._names.items():
+            if path.startswith(here) and path[len(here) : len(here) + 1] in ("", "/"):
+                path = name + path[len(here) :]
+                break
+        return path if path.isprintable() and "%" not in path else "".join(map(_quoted_one, path))
 
     def here(self, path):
         """Return the path that a name on Kaggle stands for."""
@@ -671,7 +726,24 @@ class _Places(object):
 
 
 _ENDS = folder_events.DELETE_SELF | folder_events.MOVE_SELF | folder_events.UNMOUNT
-_KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"), (stat.S_ISLNK, "link"))
+_SURE = folder_events.MODIFY | folder_events.CREATE | folder_events.MOVED_TO
+_GOES = folder_events.MOVED_FROM | folder_events.DELETE
+
+
+# Names of files in quotes: with an extension, or a folder.
+_NAMED = re.compile(r"""['"]([^'"\s:*?<>|]{0,300}(?:\.[A-Za-z][A-Za-z0-9]{0,9}|/[^'"\s:*?<>|]{1,300}))['"]""")
+
+
+def _mounted():
+    """Return the files that are mounted by themselves: who watches their folder is not told of them."""
+    try:
+        with file_calls.REAL_OPEN("/proc/self/mountinfo", errors="surrogateescape") as lines:
+            points = [
+                re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), line.split()[4]) for line in lines
+            ]
+    except (OSError, IndexError):
+        return []
+    return [point for point in points if os.path.isfile(point)]
 
 
 def _stamp(path):

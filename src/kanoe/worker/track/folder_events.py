@@ -49,13 +49,13 @@ class FolderEvents(object):
     def __len__(self):
         return len(self._numbers)
 
-    def add(self, folder):
-        """Watch a folder; a folder that is gone is nothing to watch.
+    def add(self, folder, only=_ONLY_FOLDERS):
+        """Watch a folder, or with `only=0` a file; what is gone is nothing to watch.
 
         Raises:
             UnwatchableError: the system gives no more watches.
         """
-        number = self._library.inotify_add_watch(self._descriptor, os.fsencode(folder), self._mask | _ONLY_FOLDERS)
+        number = self._library.inotify_add_watch(self._descriptor, os.fsencode(folder), self._mask | only)
         if number >= 0:
             before = self._folders.get(number)
             if before is not None and before != folder:

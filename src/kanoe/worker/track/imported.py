@@ -1,7 +1,27 @@
-"""Calls a function when a library is imported, and remembers what the notebook imported, in order."""
+"""Calls a function when a library is imported, and remembers what the notebook imported, in order.
 
+Importing most libraries changes nothing of others; what such an import sets of the process is what a fresh process has, once it imports the same.
+Others are imported again, in order, in every session: `effect:import:MODULE`; nobody reads these references.
+"""
+
+import os
 import sys
 import threading
+
+from kanoe_worker.track.encoded import Written, digest_of
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
+
+_INERT = frozenset(
+    "IPython PIL albumentations bs4 catboost cv2 cycler dateutil gensim h5py imageio ipykernel ipywidgets jinja2 joblib keras kiwisolver"
+    " librosa lightgbm lxml matplotlib mlxtend networkx nltk numba numexpr numpy openpyxl pandas patsy plotly polars psutil pyarrow pydantic"
+    " pytz requests scipy shap six skimage sklearn spacy sqlalchemy statsmodels sympy tensorflow tokenizers torch torchvision tqdm traitlets"
+    " transformers wordcloud xgboost yaml zmq missingno kaggle_secrets kaggle_datasets kaggle_gcp kaggle_session kaggle_web_client"
+    " kanoe_worker".split()
+)
+_CHANGES = {"seaborn": ("matplotlib",), "mpl_toolkits": ("matplotlib",), "cmocean": ("matplotlib",)}
+_NOT_INERT = ("sklearn.experimental",)
+_MACHINERY = ("importlib", "importlib._bootstrap", "importlib._bootstrap_external", "_frozen_importlib", __name__)
+_STANDARD = os.path.dirname(os.__file__) + os.sep
 
 
 class Imports(object):
@@ -10,102 +30,184 @@ class Imports(object):
     def __init__(self):
         self._hooks = {}  # module name -> functions that wait for it
         self._state = threading.local()
+        self._before = []
         self._after = []
-        self.roots = []  # modules that were not imported by the import of another, in order
-        self.sought = 0  # how often the finders were asked for anything
+        self.roots = []  # modules that the notebook itself imported first, in order
 
     def install(self):
         """Start to watch."""
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
 
-    def remove(self):
-        """Stop to watch."""
-        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
-
     def when(self, name, function):
         """Call `function(module)` when the module has been imported: now, if it is there already."""
         module = sys.modules.get(name)
-        if module is not None and not self._loading(module):
+        if module is not None and not _is_loading(module):
             _call(function, module)
         else:
             self._hooks.setdefault(name, []).append(function)
 
-    def after(self, function):
-        """Call `function(name)` whenever an import that no other import caused is over."""
-        self._after.append(function)
+    def around(self, before, after):
+        """Call `before()` and `after(name, inert)` around every import that the notebook itself causes."""
+        self._before.append(before)
+        self._after.append(after)
 
     def settle(self):
         """Call what still waits for modules that came in unseen (by other means than the finders)."""
         for name in [name for name in self._hooks if name in sys.modules]:
-            module = sys.modules[name]
-            if not self._loading(module):
-                self._fire(name, module)
+            if not _is_loading(sys.modules[name]):
+                self._fire(name, sys.modules[name])
 
     def find_spec(self, name, path=None, target=None):
         """Find nothing; but let the loader that another finder finds tell when it has loaded a module somebody waits for."""
-        self.sought += 1
         state = self._state
-        depth = getattr(state, "depth", 0)
-        if (depth and name not in self._hooks) or getattr(state, "asking", False):
+        if getattr(state, "asking", False):
+            return None
+        root = not getattr(state, "depth", 0) and _is_asked_by_notebook()
+        if not root and name not in self._hooks:
             return None
         state.asking = True
         try:
-            spec = self._ask_others(name, path, target)
+            spec = _ask_others(self, name, path, target)
         finally:
             state.asking = False
-        if spec is None or spec.loader is None or not hasattr(spec.loader, "exec_module"):
-            return spec
-        self._follow(spec, root=not depth)
+        if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
+            self._follow(spec, root)
         return spec
-
-    def _ask_others(self, name, path, target):
-        for finder in list(sys.meta_path):
-            if finder is self:
-                continue
-            find = getattr(finder, "find_spec", None)
-            spec = find(name, path, target) if find is not None else None
-            if spec is not None:
-                return spec
-        return None
 
     def _follow(self, spec, root):
         original = spec.loader.exec_module
-        state = self._state
-        name = spec.name
+        name, loader = spec.name, spec.loader
 
         def exec_module(module):
-            state.depth = getattr(state, "depth", 0) + 1
+            result = self._run_root(name, original, module) if root else original(module)
             try:
-                result = original(module)
-            finally:
-                state.depth -= 1
-            try:
-                del spec.loader.exec_module
+                del loader.exec_module
             except AttributeError:
                 pass
-            if root:
-                self.roots.append(name)
             self._fire(name, sys.modules.get(name, module))
-            for function in self._after if root else ():
-                _call(function, name)
             return result
 
         try:
-            spec.loader.exec_module = exec_module
+            loader.exec_module = exec_module
         except Exception:
             pass  # a loader without a dictionary: `settle` finds the module later
+
+    def _run_root(self, name, original, module):
+        for function in self._before:
+            _call(function)
+        state = self._state
+        state.depth = getattr(state, "depth", 0) + 1
+        try:
+            return original(module)
+        finally:
+            state.depth -= 1
+            self.roots.append(name)
+            inert = changes_of(name, module) == ()
+            for function in self._after:
+                _call(function, name, inert)
 
     def _fire(self, name, module):
         for function in self._hooks.pop(name, ()):
             _call(function, module)
 
-    def _loading(self, module):
-        return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+def _ask_others(own, name, path, target):
+    for finder in list(sys.meta_path):
+        find = getattr(finder, "find_spec", None)
+        spec = find(name, path, target) if find is not None and finder is not own else None
+        if spec is not None:
+            return spec
+    return None
 
 
-def _call(function, module):
+def _is_asked_by_notebook():
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if name not in _MACHINERY:
+            return name == "__main__"
+        frame = frame.f_back
+    return False
+
+
+def _is_loading(module):
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+
+def _call(function, *arguments):
     try:
-        function(module)
+        function(*arguments)
     except Exception:
         pass  # a library of another age: its channel finds it unprepared and treats it as unknown
+
+
+def changes_of(name, module=None):
+    """Return the libraries that importing a module may change; None: any."""
+    top = name.partition(".")[0]
+    if top in _CHANGES:
+        return _CHANGES[top]
+    if name.startswith(_NOT_INERT):
+        return None
+    if top in _INERT:
+        return ()
+    module = sys.modules.get(name) if module is None else module
+    if module is None:
+        return None
+    file = getattr(module, "__file__", None)
+    standard = file is None or (type(file) is str and file.startswith(_STANDARD) and "site-packages" not in file)
+    return () if standard else None
+
+
+class Imported(object):
+    """The channel of imports that may change other libraries."""
+
+    prefix = "effect:import:"
+
+    def __init__(self, imports):
+        self._imports = imports
+        self._told = 0
+
+    def owns(self, reference):
+        return reference.startswith(self.prefix)
+
+    def begin(self):
+        pass
+
+    def end(self):
+        writes = {}
+        roots = self._imports.roots
+        for position in range(self._told, len(roots)):
+            name = roots[position]
+            if changes_of(name) != ():
+                data = name.encode("utf-8", "surrogatepass")
+                writes[self.prefix + name] = Written(digest_of(data), b"%08d %s" % (position, data))
+        self._told = len(roots)
+        return {}, writes
+
+    def restore(self, values):
+        failed = {}
+        wanted = sorted(
+            (data, reference) for reference, data in values.items() if data is not None and self.owns(reference)
+        )
+        for _, reference in wanted:
+            name = reference[len(self.prefix) :]
+            changed = changes_of(name)
+            if changed is None:
+                self._import(name, reference, failed)
+            for library in changed or ():
+                self._imports.when(library, lambda _module, name=name: self._import(name, name, {}))
+        self._told = len(self._imports.roots)
+        return failed
+
+    def initial(self):
+        return {}
+
+    def held(self):
+        return []
+
+    def _import(self, name, reference, failed):
+        try:
+            __import__(name)
+        except BaseException as error:
+            failed[reference] = "%s: %s" % (type(error).__name__, error)

@@ -9,9 +9,10 @@ import sys
 import threading
 import types
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.settings import Keyed
 
-_SYSTEM_HOOKS = ("excepthook", "displayhook", "stdout", "stderr", "stdin", "breakpointhook", "unraisablehook")
+SYSTEM_HOOKS = ("excepthook", "displayhook", "stdout", "stderr", "stdin", "breakpointhook", "unraisablehook")
 _TRANSFORMERS = ("input_transformers_cleanup", "input_transformers_post", "ast_transformers")
 _PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, set)
 _TRANSIENT = ("HistoryManager", "HistoryAccessor", "ProfileDir")
@@ -66,6 +67,8 @@ class Configuration(Keyed):
 
     def _configurables(self):
         found = [self._shell] + list(getattr(self._shell, "configurables", ()))
+        display = getattr(self._shell, "display_formatter", None)
+        found += [display] + list(getattr(display, "formatters", {}).values())
         unique = {}
         for configurable in found:
             if type(configurable).__name__ not in _TRANSIENT and hasattr(configurable, "_trait_values"):
@@ -115,7 +118,7 @@ class Hooks(Keyed):
         return Keyed.end(self)
 
     def current(self):
-        found = {"sys." + name: getattr(sys, name, None) for name in _SYSTEM_HOOKS}
+        found = {"sys." + name: getattr(sys, name, None) for name in SYSTEM_HOOKS}
         found["threading.excepthook"] = getattr(threading, "excepthook", None)
         if self._shell is not None:
             for part in (self._extensions, self._magics, self._formatters, self._events, self._transformers):

@@ -58,7 +58,7 @@ def plan(kind, is_notebooks):
     dictionary, slots, base = None, [], None
     for ancestor in mro(kind):
         entries = _dictionary_of(ancestor)
-        if ancestor in BASES:
+        if id(ancestor) in BASES:
             base = base if base not in (None, object) else ancestor
             continue
         for name, entry in list(entries.items()):
@@ -71,11 +71,11 @@ def plan(kind, is_notebooks):
     return Plan(base, dictionary, tuple(slots), _is_raw(kind, base, slots, is_notebooks))
 
 
-BASES = frozenset(MUTABLE_BASES + FROZEN_BASES)
+BASES = frozenset(map(id, MUTABLE_BASES + FROZEN_BASES))  # a metaclass may compare and hash as it likes
 
 
 def _is_raw(kind, base, slots, is_notebooks):
-    if not _flags_of(kind) & _HEAP_TYPE or _definer(kind, is_notebooks) is not None or kind in copyreg.dispatch_table:
+    if not _flags_of(kind) & _HEAP_TYPE or _definer(kind, is_notebooks) is not None or id(kind) in set(map(id, copyreg.dispatch_table)):
         return False
     if _item_size_of(kind) != _item_size_of(base):
         return False
@@ -87,7 +87,7 @@ def _is_raw(kind, base, slots, is_notebooks):
 def _definer(kind, is_notebooks):
     """Return the library class that says how instances are pickled, or None: nobody, or the notebook, does."""
     for ancestor in mro(kind):
-        if ancestor in BASES:
+        if id(ancestor) in BASES:
             continue
         entries = _dictionary_of(ancestor)
         if any(name in entries for name in _REDUCING):
@@ -97,12 +97,15 @@ def _definer(kind, is_notebooks):
 
 def is_type(kind):
     """Return whether objects of a type are types themselves."""
-    return type in mro(kind)
+    return kind is type or derives(kind, type)
 
 
 def derives(kind, ancestor):
     """Return whether a type derives from another; asks neither."""
-    return ancestor in mro(kind)
+    for one in mro(kind):
+        if one is ancestor:
+            return True
+    return False
 
 
 def type_name(kind):

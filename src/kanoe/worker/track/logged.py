@@ -3,6 +3,7 @@
 import logging
 import sys
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.settings import Keyed
 
 _PLAIN = [0, False, True, []]
@@ -17,7 +18,7 @@ class Logging(Keyed):
         Keyed.__init__(self)
         self._handlers = {}  # logger name -> (handlers, their form)
         self.arrive()
-        imports.after(self._imported)
+        imports.around(lambda: None, self._imported)
 
     def end(self):
         self.looked_at_all = True
@@ -28,7 +29,7 @@ class Logging(Keyed):
         for name, logger in list(logging.root.manager.loggerDict.items()):
             if isinstance(logger, logging.Logger):
                 plain = logger.level == 0 and not logger.disabled and logger.propagate and not logger.handlers
-                if not plain or name in self._now:
+                if not plain or "logger " + name in self._now:
                     found["logger " + name] = self._form(name, logger)
                     self._default.setdefault("logger " + name, _PLAIN)
         return found
@@ -49,7 +50,7 @@ class Logging(Keyed):
     def drop(self, key):
         self.put(key, None)
 
-    def _imported(self, _name):
+    def _imported(self, _name, _inert):
         """Take what an import set up for what a fresh process has: the import sets it up again."""
         if not self._here:
             return
@@ -60,7 +61,12 @@ class Logging(Keyed):
 
     def _form(self, name, logger):
         own = name.partition(".")[0] in sys.modules  # a library's: it adds its handlers itself, when it is first used
-        return [logger.level, bool(logger.disabled), bool(logger.propagate), [] if own and name else self._forms(name, logger)]
+        return [
+            logger.level,
+            bool(logger.disabled),
+            bool(logger.propagate),
+            [] if own and name else self._forms(name, logger),
+        ]
 
     def _forms(self, name, logger):
         handlers = tuple(logger.handlers)

@@ -12,7 +12,7 @@ EVERYTHING = frozenset(
     " init_user_ns prepare_user_module drop_by_id del_var var_expand"
     " f_globals f_locals __globals__ func_globals tb_frame gi_frame cr_frame ag_frame _getframe currentframe getouterframes"
     " getinnerframes _current_frames get_objects get_referrers get_referents testmod testfile run_docstring_examples"
-    " dump_session load_session dump_module load_module execfile runpy run_path set_trace post_mortem interact _pydev_stop_at_break"
+    " dump_session load_session dump_module load_module execfile runpy run_path set_trace post_mortem"
     " __main__".split()
 )
 # Functions of libraries that look up the names that stand in a string.
@@ -55,9 +55,9 @@ class Mentions(object):
         self.results = set()
         self.later = {}
 
-    def add(self, other):
-        """Take in all that `other` mentions, but for what it needs later."""
-        for name in _SETS:
+    def add(self, other, needs=True):
+        """Take in all that `other` mentions, but for what it needs later; without `needs` also but for what it needs at once."""
+        for name in _SETS if needs else _SETS[1:]:
             getattr(self, name).update(getattr(other, name))
         for name in _FLAGS:
             setattr(self, name, getattr(self, name) or getattr(other, name))

@@ -2,6 +2,8 @@
 
 import socket
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
+
 
 class Network(object):
     """Sees connections that Python's sockets make, and names that are looked up."""
@@ -36,7 +38,9 @@ class Network(object):
     def _told(self, function, name):
         def wrapper(self_, *arguments):
             try:
-                if self_.family != getattr(socket, "AF_UNIX", None) and not _is_here(arguments[-1] if arguments else None):
+                if self_.family != getattr(socket, "AF_UNIX", None) and not _is_here(
+                    arguments[-1] if arguments else None
+                ):
                     self._used = True
             except Exception:
                 self._used = True

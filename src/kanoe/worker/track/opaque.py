@@ -8,6 +8,7 @@ import os
 import sys
 
 from kanoe_worker.track.encoded import Written, digest_of
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 
 class Opaque(object):

@@ -5,6 +5,7 @@ A library of another age may lack what is asked here: then the setting reads as 
 
 import sys
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.settings import Keyed, Setting, plainly_same
 
 # Pandas' own code asks for these by a function that can be watched; for others (`mode.`) it looks into the dictionary.
@@ -127,9 +128,13 @@ class Matplotlib(object):
 
     def _overridden(self, module):
         """Put back what Jupyter's own rcParams, set when the library is first used, took from what was restored."""
-        shell_rc = getattr(getattr(sys.modules.get("matplotlib_inline.config"), "InlineBackend", None), "_instance", None)
+        shell_rc = getattr(
+            getattr(sys.modules.get("matplotlib_inline.config"), "InlineBackend", None), "_instance", None
+        )
         if shell_rc is None:
-            shell_rc = getattr(getattr(sys.modules.get("ipykernel.pylab.config"), "InlineBackend", None), "_instance", None)
+            shell_rc = getattr(
+                getattr(sys.modules.get("ipykernel.pylab.config"), "InlineBackend", None), "_instance", None
+            )
         own = getattr(shell_rc, "rc", None) or {}
         for key in own:
             if key in self._restored and plainly_same(_own(dict.get(self._params, key)), _own(own[key])):
@@ -148,7 +153,18 @@ class Matplotlib(object):
             wrapper.__doc__ = function.__doc__
             return wrapper
 
-        for name in ("__getitem__", "_get", "__iter__", "__repr__", "__str__", "find_all", "copy", "keys", "values", "items"):
+        for name in (
+            "__getitem__",
+            "_get",
+            "__iter__",
+            "__repr__",
+            "__str__",
+            "find_all",
+            "copy",
+            "keys",
+            "values",
+            "items",
+        ):
             function = kind.__dict__.get(name)
             if function is not None:
                 setattr(kind, name, watched(function))
@@ -215,7 +231,10 @@ def _set_attributes(owner, values):
 
 
 _TORCH = {
-    "default_dtype": (lambda torch: str(torch.get_default_dtype()), lambda torch, v: torch.set_default_dtype(_dtype(torch, v))),
+    "default_dtype": (
+        lambda torch: str(torch.get_default_dtype()),
+        lambda torch, v: torch.set_default_dtype(_dtype(torch, v)),
+    ),
     "grad": (lambda torch: torch.is_grad_enabled(), lambda torch, v: torch.set_grad_enabled(v)),
     "threads": (lambda torch: torch.get_num_threads(), lambda torch, v: torch.set_num_threads(v)),
     "deterministic": (
@@ -223,7 +242,11 @@ _TORCH = {
         lambda torch, v: torch.use_deterministic_algorithms(v),
     ),
     "cudnn": (
-        lambda torch: [torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.cudnn.enabled],
+        lambda torch: [
+            torch.backends.cudnn.benchmark,
+            torch.backends.cudnn.deterministic,
+            torch.backends.cudnn.enabled,
+        ],
         lambda torch, v: _set_cudnn(torch, v),
     ),
     "anomaly": (lambda torch: torch.is_anomaly_enabled(), lambda torch, v: torch.autograd.set_detect_anomaly(v)),
@@ -244,7 +267,9 @@ def _set_cudnn(torch, value):
 
 
 def _torch_setting(name, read, write):
-    return Setting("torch." + name, lambda: read(_module("torch")), lambda v: write(_module("torch"), v), module="torch")
+    return Setting(
+        "torch." + name, lambda: read(_module("torch")), lambda v: write(_module("torch"), v), module="torch"
+    )
 
 
 def library_settings():

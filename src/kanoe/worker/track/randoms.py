@@ -12,6 +12,7 @@ import struct
 import sys
 
 from kanoe_worker.track.encoded import Written, digest_of
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 entropy = os.urandom  # `entropy(count) -> bytes`: where first states come from
 _WORDS = 624  # of a Mersenne twister

@@ -1,71 +1,215 @@
-"""Which names code may look up, found before it runs: a generous guess that never misses one."""
+"""Which names a cell may look up, found before it runs: a generous guess that never misses one."""
 
+import ast
+import warnings
 
-class Mentions:
-    """What a piece of code may read and bind among the notebook's names.
+from kanoe_worker.track import bytecode, flow, magics
+from kanoe_worker.track.mentions import Closure, Later, Mentions
 
-    needs       global names looked up before this same code surely bound them
-    binds       global names it may bind
-    deletes     global names it may delete
-    everything  whether it may look at all names at once: `globals()`, `dir()`, `eval`
-    strings     identifiers in string constants that a library may look up: `query('a < @x')`
-    words       identifiers in all other string constants, for libraries that look names up in C
-    results     numbers of the outputs it reads as `_3` or `Out[3]`; None: any
-    setattrs    whether it may store attributes
-    hooks       whether it is code that runs when a class is made from its class
-    later       name -> Later: functions and classes that the code defines; what they need counts once the name is used
-    """
+__all__ = ["Closure", "Later", "Mentions", "closure", "mentions_of_code", "mentions_of_source"]
 
-    __slots__ = ("needs", "binds", "deletes", "everything", "strings", "words", "results", "setattrs", "hooks", "later")
-
-    def __init__(self):
-        self.needs = set()
-        self.binds = set()
-        self.deletes = set()
-        self.everything = False
-        self.strings = set()
-        self.words = set()
-        self.results = set()
-        self.setattrs = False
-        self.hooks = False
-        self.later = {}
-
-    def as_dict(self):
-        """Return the JSON form: what is empty is not there."""
-        return {}
-
-    @classmethod
-    def from_dict(cls, record):
-        """Rebuild from the JSON form."""
-        return cls()
-
-
-class Closure:
-    """All that a cell may read: names and definitions; everything: it may read any."""
-
-    __slots__ = ("names", "definitions", "everything", "results")
-
-    def __init__(self, names, definitions, everything, results):
-        self.names = names
-        self.definitions = definitions
-        self.everything = everything
-        self.results = results
+_AWAIT = getattr(ast, "PyCF_ALLOW_TOP_LEVEL_AWAIT", 0)
+mentions_of_code = bytecode.mentions_of_code
 
 
 def mentions_of_source(source, shell=None):
-    """Return the Mentions of a cell; a cell with a syntax error reads nothing, for it fails by itself."""
-    mentions = Mentions()
-    mentions.everything = True
-    return mentions
+    """Return the Mentions of a cell; a cell with a syntax error reads nothing, for it fails by itself.
+
+    Args:
+        source: the cell as it stands in the notebook, magics and all.
+        shell: IPython's shell, whose own transformers are asked; without, the usual forms are known.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _mentions_of_source(source, shell)
 
 
-def mentions_of_code(code):
-    """Return the Mentions of a function's code object with all code nested in it."""
-    mentions = Mentions()
-    mentions.everything = True
-    return mentions
+def _mentions_of_source(source, shell):
+    unknown = shell is not None and not magics.is_plain(shell)
+    given = None if unknown else shell
+    walk = flow.Flow(magics.Magics(given, lambda inner: _parse(inner, given)))
+    line = source.strip()
+    if line.isidentifier():
+        walk.mentions.look_up(line)  # a magic only as long as there is no name like it
+    try:
+        walk.run(_parse(source, given) or ())
+    except Exception:  # code nested too deep, or syntax of a Python to come
+        unknown = True
+    if unknown:
+        walk.mentions.everything = True
+    return walk.mentions
 
 
-def closure(mentions, state, words=True):
-    """Return the Closure of a cell's Mentions over the worker's state, a map from reference to entry."""
-    return Closure(set(), set(), True, None)
+def _parse(source, shell):
+    """Return the statements of a cell; None where there is a syntax error."""
+    surely = shell is None or not _may_be_changed(source)
+    tree = _tree(source) or _tree(magics.plain_python_of(source)) if surely else None
+    if tree is None and shell is not None:
+        try:
+            text = magics.python_of(source, shell)
+        except Exception:  # the transformers raise more than SyntaxError
+            return None
+        tree = _tree(text)
+    if tree is None and shell is not None:
+        tree = _tree(source)
+    return None if tree is None else tree.body
+
+
+def _may_be_changed(source):
+    """Return whether the shell may make something else of code that is Python as it stands: a magic without its sign, a prompt."""
+    text = source.strip()
+    return "\n" not in text or text.startswith("In [") or "\r" in text or "\x0c" in text
+
+
+def _tree(text):
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, MemoryError, OverflowError):
+        pass
+    if "await" not in text and "async" not in text:
+        return None
+    # Before Python 3.7 `await` is a word of its own in coroutines only.
+    try:
+        tree = ast.parse("async def __wrapper__():\n" + "".join("    " + line for line in text.splitlines(True)) + "\n    pass\n")
+    except (SyntaxError, ValueError, MemoryError, OverflowError):
+        return None
+    wrapper = tree.body[0]
+    tree.body = wrapper.body[:-1]
+    return tree
+
+
+def closure(mentions, state, words=False):
+    """Return all that a cell may read: its own names, those of the definitions that they need, and so on.
+
+    Args:
+        mentions: the cell's `Mentions`.
+        state: the worker's own: reference -> entry with `needs` (references of definitions) and, for definitions, `mentions`.
+        words: whether a library is loaded that may look up any identifier in any string.
+    """
+    return _Reach(mentions, state, words).found()
+
+
+class _Reach(object):
+    def __init__(self, mentions, state, words):
+        self._state = state
+        self._words = words
+        self._cell = mentions
+        self._names = set()
+        self._definitions = set()
+        self._everything = False
+        self._results = set()
+        self._todo = []  # names
+        self._ran = set()
+
+    def found(self):
+        self._take(self._cell)
+        self._guards()
+        for reference, entry in self._state.items():
+            if not reference.startswith(("name:", "def:", "file:", "folder:")) and entry.get("needs"):
+                self._needs(entry)
+        if self._results is None or self._results:
+            self._take_results()
+        self._drain()
+        return Closure(self._names, self._definitions, self._everything, self._results)
+
+    def _drain(self):
+        while self._todo:
+            name = self._todo.pop()
+            entry = self._state.get("name:" + name)
+            if entry is not None:
+                self._needs(entry)
+            for key, found in self._cell.later.items():
+                for later in found:
+                    if name == key or name in later.triggers:
+                        self._run(later)
+
+    def _take(self, mentions):
+        """Take in what a piece of code mentions."""
+        state = self._state
+        self._add(mentions.needs)
+        self._add(name for name in mentions.strings if "name:" + name in state)
+        if self._words:
+            self._add(name for name in mentions.words if "name:" + name in state)
+        self._everything = self._everything or mentions.everything or any(map(self._is_builtin, mentions.lookers))
+        if mentions.results is None or self._results is None:
+            self._results = None
+        else:
+            self._results.update(mentions.results)
+
+    def _is_builtin(self, name):
+        """Return whether a builtin's name is not a variable of the notebook, like `dir`."""
+        entry = self._state.get("name:" + name)
+        return entry is None or bool(entry.get("needs"))
+
+    def _add(self, names):
+        for name in names:
+            if name not in self._names:
+                self._names.add(name)
+                self._todo.append(name)
+
+    def _needs(self, entry):
+        if entry.get("mentions") is not None:
+            self._take(_mentions(entry))
+        todo = list(entry.get("needs", ()))
+        while todo:
+            reference = todo.pop()
+            if reference in self._definitions:
+                continue
+            self._definitions.add(reference)
+            self._add([_name_of(reference)] if "name:" + _name_of(reference) in self._state else ())
+            entry = self._state.get(reference)
+            if entry is not None:
+                self._take(_mentions(entry))
+                todo.extend(entry.get("needs", ()))
+
+    def _guards(self):
+        """Run at once what a decorator or base of the notebook's own may run."""
+        self._drain()
+        for found in self._cell.later.values():
+            for later in found:
+                if any(self._defined(name) for name in later.decorators) or any(map(self._has_hooks, later.bases)):
+                    self._run(later)
+
+    def _defined(self, name):
+        return [reference for reference in (self._state.get("name:" + name) or {}).get("needs", ()) if reference[:4] == "def:"]
+
+    def _has_hooks(self, name):
+        seen = set()
+        todo = self._defined(name)
+        while todo:
+            reference = todo.pop()
+            if reference in seen:
+                continue
+            seen.add(reference)
+            entry = self._state.get(reference)
+            if entry is None or _mentions(entry).hooks:
+                return True
+            todo.extend(entry.get("needs", ()))
+        return False
+
+    def _run(self, later):
+        if id(later) not in self._ran:
+            self._ran.add(id(later))
+            self._take(later.mentions)
+
+    def _take_results(self):
+        for reference, entry in self._state.items():
+            if reference.startswith("out:") and (self._results is None or int(reference[4:]) in self._results):
+                self._needs(entry)
+
+
+def _name_of(reference):
+    """Return the name that a definition was given: `def:function:clean:5f3a` -> `clean`."""
+    parts = reference.split(":")
+    return parts[2].partition(".")[0] if len(parts) > 2 else ""
+
+
+def _mentions(entry):
+    record = entry.get("mentions")
+    if isinstance(record, Mentions):
+        return record
+    return Mentions.from_dict(record) if record is not None else _UNKNOWN
+
+
+_UNKNOWN = Mentions()
+_UNKNOWN.everything = True

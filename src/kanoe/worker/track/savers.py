@@ -6,7 +6,8 @@
     pack(thing)      what stands for it: walk this and pickle this instead of the thing; raises ValueError with a reason: lost
     unpack           a function of a module, to pickle by its name; `unpack(packed)` is the thing again
     canonical(thing) what to hash instead of the thing: `pack(thing)` unless the stored form holds chance or places
-    reach(thing)     other objects that it shares memory with, to walk for groups, not to hash
+    reach(thing)     other objects that it shares memory with, to walk for groups, not to hash. For what is lost: exactly the
+                     objects that it shares; `reach` is None where that may be anything it holds, however deep
     leaf             whether nothing in it can be changed: no sharing to look for
     alone            whether restored it shares nothing of `reach` with others: where another root reaches the same, it is lost
 
@@ -22,25 +23,10 @@ import threading
 import types
 import weakref
 
-from kanoe_worker.track import codes, definitions
+from kanoe_worker.track import codes, definitions, keras_models, models
 from kanoe_worker.track.definitions import SIMPLE, dictionary_of, is_among, mro_of, name_of
-
-
-class Saver(object):
-    """How objects of some type are kept; see the module."""
-
-    def __init__(self, pack=None, unpack=None, canonical=None, lost=None, reach=None, leaf=False, alone=False):
-        self.pack = pack
-        self.unpack = unpack
-        self.canonical = canonical or pack
-        self.lost = lost
-        self.reach = reach or _nothing
-        self.leaf = leaf
-        self.alone = alone
-
-
-def _nothing(thing):
-    return ()
+from kanoe_worker.track.saver import Saver
+from kanoe_worker.track.saver import lost as _lost
 
 
 def find(thing):
@@ -100,7 +86,7 @@ def _sentinels(kind):
     if not names:
         return None
     simple = Saver(lambda thing: (module, names[id(thing)]), _unpack_named, leaf=True)
-    local = Saver(lost="an object that belongs to the module %s" % module, reach=gc.get_referents)
+    local = Saver(lost="an object that belongs to the module %s" % module)
 
     def choose(thing):
         name = names.get(id(thing))
@@ -146,7 +132,7 @@ def _unpack_module(name):
 
 
 _MODULE = Saver(_module_key, _unpack_module, leaf=True)
-_LOST_MODULE = Saver(lost="a module that no import gives", reach=gc.get_referents)
+_LOST_MODULE = Saver(lost="a module that no import gives")
 _STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__")
 
 
@@ -326,12 +312,8 @@ def _unpack_cache(packed):
     return made
 
 
-def _reach_cache(thing):
-    return [thing.__dict__]
-
-
 _CACHE = Saver(_pack_cache, _unpack_cache)
-_LOST_CACHE = Saver(lost="what an lru_cache remembers", reach=_reach_cache)
+_LOST_CACHE = Saver(lost="what an lru_cache remembers")
 
 
 def _pack_reference(thing):
@@ -452,13 +434,39 @@ def _unpack_type_variable(packed):
             given[option.strip("_")] = options[option]
     if "__default__" in options and options["__default__"] is not _no_default():
         given["default"] = options["__default__"]
-    made = kind(name, *constraints, **given)
-    made.__module__ = options.get("__module__", "__main__")
-    return made
+    return _called_from(options.get("__module__", "__main__"), kind, (name,) + tuple(constraints), given)
+
+
+def _called_from(module, function, arguments, named):
+    """Call what takes the module of its caller for its own."""
+    given = {"__name__": module, "function": function, "arguments": arguments, "named": named}
+    return eval("function(*arguments, **named)", given)
 
 
 def _no_default():
     return getattr(sys.modules.get("typing"), "NoDefault", None)
+
+
+def _choose_type_variable(thing):
+    """Decide on a TypeVar: a library's own is known by its name."""
+    return _in_module(thing, thing.__module__, thing.__name__) or _TYPE_VARIABLE
+
+
+def _in_module(thing, module, name):
+    """Return a saver by name where a library's module holds an object under a name, else None."""
+    if type(module) is not str or type(name) is not str or module == "__main__":
+        return None
+    if definitions._module_dictionary(module).get(name) is not thing:
+        return None
+    return Saver(lambda thing: (module, name), _unpack_named, leaf=True)
+
+
+_TYPE_VARIABLE = Saver(_pack_type_variable, _unpack_type_variable)
+
+
+def _choose_alias(thing):
+    """Decide on `typing.List` (known by its name) or `List[int]`."""
+    return _in_module(thing, "typing", object.__getattribute__(thing, "__dict__").get("_name")) or _ALIAS
 
 
 def _pack_alias(thing):
@@ -469,6 +477,33 @@ def _unpack_alias(packed):
     made = object.__new__(packed[0])
     object.__getattribute__(made, "__dict__").update(packed[1])
     return made
+
+
+_ALIAS = Saver(_pack_alias, _unpack_alias, leaf=True)
+
+
+def _choose_old_union(thing):
+    return None if thing.__args__ is None else _OLD_UNION
+
+
+def _pack_old_union(thing):
+    return thing.__args__
+
+
+def _unpack_old_union(packed):
+    return sys.modules["typing"].Union[packed]
+
+
+_OLD_UNION = Saver(_pack_old_union, _unpack_old_union, leaf=True)
+
+
+def _pack_type_alias(thing):
+    return (thing.__name__, thing.__value__, thing.__type_params__, thing.__module__)
+
+
+def _unpack_type_alias(packed):
+    name, value, parameters, module = packed
+    return _called_from(module, sys.modules["typing"].TypeAliasType, (name, value), {"type_params": parameters})
 
 
 def _pack_plain_alias(thing):
@@ -483,6 +518,8 @@ def _choose_old_generic(thing):
     """Decide on a class of `typing` in Python 3.6, where `List[int]` is one."""
     if dictionary_of(thing).get("__origin__") is None:
         return None
+    if definitions._module_name(thing.__origin__) == "__main__":
+        return Saver(lost="a generic class with its parameters")
     return Saver(lambda thing: (thing.__origin__, thing.__args__), _unpack_old_generic, leaf=True)
 
 
@@ -495,9 +532,7 @@ def _pack_new_type(thing):
 
 
 def _unpack_new_type(packed):
-    made = sys.modules["typing"].NewType(*packed[:2])
-    made.__module__ = packed[2]
-    return made
+    return _called_from(packed[2], sys.modules["typing"].NewType, packed[:2], {})
 
 
 def _choose_exception(thing):
@@ -545,14 +580,10 @@ def _unpack_line(number):
     return definitions.Line(number)
 
 
-def _lost(reason, reach=None):
-    return Saver(lost=reason, reach=reach)
-
-
 _VIEW = Saver(_pack_view, _unpack_view)
 _WEAK = Saver(_pack_weak, _unpack_weak)
-_GENERATOR = _lost("a generator", gc.get_referents)
-_TASK = _lost("a task of asyncio", gc.get_referents)
+_GENERATOR = _lost("a generator")
+_TASK = _lost("a task of asyncio")
 _NETWORK = _lost("a connection")
 _DATABASE = _lost("a connection to a database")
 _PROCESS = _lost("a process")
@@ -594,13 +625,13 @@ _BY_NAME = {
     "_thread.RLock": _choose_recursive_lock,
     "_thread._local": _lost("a value of each thread"),
     "_thread._ThreadHandle": _lost("a thread"),
-    "threading.Thread": _lost("a thread", gc.get_referents),
+    "threading.Thread": _lost("a thread"),
     "builtins.generator": _GENERATOR,
-    "builtins.coroutine": _lost("a coroutine", gc.get_referents),
+    "builtins.coroutine": _lost("a coroutine"),
     "builtins.async_generator": _GENERATOR,
-    "builtins.frame": _lost("a frame", gc.get_referents),
+    "builtins.frame": _lost("a frame"),
     "builtins.traceback": _lost("a traceback"),
-    "builtins.memoryview": _lost("a view of memory", gc.get_referents),
+    "builtins.memoryview": _lost("a view of memory"),
     "_asyncio.Task": _TASK,
     "_asyncio.Future": _TASK,
     "asyncio.events.AbstractEventLoop": _lost("an event loop"),
@@ -647,15 +678,21 @@ _BY_NAME = {
     "IPython.core.interactiveshell.InteractiveShell": _SHELL,
     "re.Match": _choose_match,
     "_sre.SRE_Match": _choose_match,
-    "typing.TypeVar": Saver(_pack_type_variable, _unpack_type_variable),
-    "typing.ParamSpec": Saver(_pack_type_variable, _unpack_type_variable),
+    "typing.TypeVar": _choose_type_variable,
+    "typing.ParamSpec": _choose_type_variable,
+    "typing.TypeVarTuple": _choose_type_variable,
+    "typing.TypeAliasType": Saver(_pack_type_alias, _unpack_type_alias, leaf=True),
+    "typing._Union": _choose_old_union,
     "typing.NewType": Saver(_pack_new_type, _unpack_new_type),
-    "typing._GenericAlias": Saver(_pack_alias, _unpack_alias, leaf=True),
+    "typing._GenericAlias": _choose_alias,
+    "typing._SpecialGenericAlias": _choose_alias,
     "types.GenericAlias": Saver(_pack_plain_alias, _unpack_plain_alias, leaf=True),
     "typing.GenericMeta": _choose_old_generic,
     "builtins.BaseException": _choose_exception,
     "kanoe_worker.track.definitions.Line": Saver(_pack_line, _unpack_line, lambda thing: (), leaf=True),
     "kanoe.worker.track.definitions.Line": Saver(_pack_line, _unpack_line, lambda thing: (), leaf=True),
 }
-_EXACT = frozenset(["types.GenericAlias"])
+_BY_NAME.update(models.TABLE)
+_BY_NAME.update(keras_models.TABLE)
+_EXACT = models.EXACT | {"types.GenericAlias"}
 _CHOICES = {}  # id of a type -> (weak reference, saver, function that chooses one, or None)

@@ -17,6 +17,7 @@ import time
 
 from kanoe_worker.track import encoded
 from kanoe_worker.track.encoded import Lost, hash_below
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _MISSING = object()
 
@@ -121,9 +122,8 @@ class Settings(object):
             entry.write(encoded.decode(data))
         except Exception as error:
             return "%s: %s" % (type(error).__name__, error)
-        value = self._read(entry)
-        digest = encoded.written(value)[0]
-        self._now[entry.reference] = (value, None if digest == default[0] else digest)
+        digest = encoded.hash_in(data)
+        self._now[entry.reference] = (self._read(entry), None if digest == default[0] else digest)
         return None
 
     def _read(self, entry):
@@ -155,6 +155,20 @@ class Keyed(object):
 
     def owns(self, reference):
         return reference.startswith(self.prefix)
+
+    def absorb(self, before):
+        """Take what an import changed since `before` (a `current`) for what a fresh process has."""
+        now = self.current()
+        for key in set(now).union(before):
+            value, old = now.get(key, _MISSING), before.get(key, _MISSING)
+            both = (self._default, self._now)
+            if plainly_same(value, old) or not all(plainly_same(known.get(key, _MISSING), old) for known in both):
+                continue
+            for known in both:
+                if value is _MISSING:
+                    known.pop(key, None)
+                else:
+                    known[key] = value
 
     def arrive(self, _module=None):
         """Begin, now that the library is there."""
@@ -195,7 +209,7 @@ class Keyed(object):
         return ()
 
     def restore(self, values):
-        failed = {}
+        failed, known = {}, {}
         for reference, data in values.items():
             if not self.owns(reference):
                 continue
@@ -209,12 +223,16 @@ class Keyed(object):
                     self.drop(key)
                 else:
                     self.put(key, value)
+                known[key] = None if data is None else encoded.hash_in(data)
             except Exception as error:
                 failed[reference] = "%s: %s" % (type(error).__name__, error)
         if self._here and values:
-            now = self.current()
-            self._compare(now, {})
-            self._now = dict(now)
+            self._now = dict(self.current())
+        for key, digest in known.items():
+            if digest is None:
+                self._hashes.pop(key, None)
+            else:
+                self._hashes[key] = digest
         return failed
 
     def initial(self):
@@ -338,14 +356,20 @@ def process_settings():
         Setting("sys.path", _copied(lambda: sys.path), _write_list(lambda: sys.path)),
         Setting("sys.argv", _copied(lambda: sys.argv), _write_list(lambda: sys.argv)),
         Setting("recursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
-        Setting("dont_write_bytecode", lambda: sys.dont_write_bytecode, lambda v: setattr(sys, "dont_write_bytecode", v)),
-        Setting("locale", lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)),
+        Setting(
+            "dont_write_bytecode", lambda: sys.dont_write_bytecode, lambda v: setattr(sys, "dont_write_bytecode", v)
+        ),
+        Setting(
+            "locale", lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)
+        ),
         Setting("decimal", _decimal_context, _set_decimal_context),
         Setting("timezone", _zone, lambda _value: time.tzset()),
         Setting("gc", lambda: [gc.isenabled(), list(gc.get_threshold())], _set_collector),
         Setting("socket.timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
         Setting("csv.field_size_limit", csv.field_size_limit, csv.field_size_limit),
-        Setting("tempdir", lambda: tempfile.tempdir, lambda value: setattr(tempfile, "tempdir", value), same=_tempdir_same),
+        Setting(
+            "tempdir", lambda: tempfile.tempdir, lambda value: setattr(tempfile, "tempdir", value), same=_tempdir_same
+        ),
         Setting("multiprocessing", _start_method, _set_start_method, module="multiprocessing", same=_method_same),
     ]
     if hasattr(sys, "get_int_max_str_digits"):
@@ -383,13 +407,18 @@ class Environ(Keyed):
 
     name = "environ"
 
-    def __init__(self, children=lambda: False):
+    def __init__(self, imports, children):
         Keyed.__init__(self)
         self._children = children
         self._watching = False
         self._spelled = Spelled()
         self._watch()
         self.arrive()
+        self._marked = {}
+        imports.around(self._mark, lambda _name, inert: self.absorb(self._marked) if inert else None)
+
+    def _mark(self):
+        self._marked = self.current()
 
     def current(self):
         return {os.fsdecode(key): os.fsdecode(value) for key, value in os.environ._data.items()}
@@ -445,7 +474,11 @@ class Environ(Keyed):
                 channel.looked_at_all = True
                 return plain.copy(self)
 
-        _Environ.__name__, _Environ.__qualname__, _Environ.__module__ = plain.__name__, plain.__qualname__, plain.__module__
+        _Environ.__name__, _Environ.__qualname__, _Environ.__module__ = (
+            plain.__name__,
+            plain.__qualname__,
+            plain.__module__,
+        )
         self._kind = _Environ
         try:
             os.environ.__class__ = _Environ

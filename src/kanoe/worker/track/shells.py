@@ -14,7 +14,7 @@ To make them again, together with those of all other bundles that are restored a
 
     objects = shells.make(definitions, frames)        # frames of all bundles in one dict -> {token: object}
     body = unpickle(...)                              # persistent_load: objects.get(token) or definitions.find(token)
-    shells.fill(definitions, objects, contents)       # of each bundle: before bodies of bundles without definitions are unpickled
+    shells.fill(objects, contents)                    # of each bundle: before bodies of bundles without definitions are unpickled
 
 For a trial in the same process, `make(definitions, frames, register=False)`: nobody learns of the copies. A shell's base that is not
 in `frames` must be alive.
@@ -67,7 +67,7 @@ def make(known, frames, register=True):
     return maker.objects
 
 
-def fill(known, objects, contents):
+def fill(objects, contents):
     """Give shells what they hold."""
     for token in contents:
         held = contents[token]

@@ -53,6 +53,7 @@ class Tracker:
             for reference, data in channel.initial().items():
                 self.initial[reference] = encoded.digest_of(data)
         self.taken = {}
+        self.laid = []
         self.changed = set()
         self.cell = None
         for request in ("prepare", "restore", "finish"):
@@ -75,6 +76,7 @@ class Tracker:
     def prepare(self, content):
         """Bring the session to the state that the cell starts from, as far as the cell can see it."""
         self.taken.update(content.get("taken", {}))
+        self.laid += content.get("laid", ())
         self._take_delta(content["state"], content["gone"])
         cell = _Cell(content, reads.mentions_of_source(content["code"], self.shell))
         self.cell = cell
@@ -119,7 +121,8 @@ class Tracker:
         for channel in self.channels:
             channel.begin()
         self.frames.begin()
-        self.files.begin()
+        self.files.begin(self.laid, cell.code)
+        self.laid = []
         cell.started = time.time()
         return {"status": "ready"}
 
@@ -232,7 +235,7 @@ class Tracker:
         cell.names.update(looked_up)
         if everything:
             cell.names.update(self._known_names())
-        found = _Found(cell)
+        found = _Found(cell, self.state)
         self.files.end(found.reads, found.writes)
         for channel in self.channels:
             channel_reads, channel_writes = channel.end()
@@ -355,6 +358,7 @@ class _Cell:
 
     def __init__(self, content, mentions):
         self.code = content["code"]
+        self.code = content["code"]
         self.count = content.get("count")
         self.mentions = mentions
         self.closure = None
@@ -368,8 +372,10 @@ class _Cell:
 class _Found:
     """What is reported of a cell."""
 
-    def __init__(self, cell):
+    def __init__(self, cell, state):
         self.code = cell.code
+        kinds = ("setting:", "effect:", "opaque:", "random:")
+        self.before = {name: entry["hash"] for name, entry in state.items() if name.startswith(kinds)}
         self.underived = []
         self.reads = {}
         self.writes = {}
@@ -394,9 +400,13 @@ class _Found:
         return writes, bundles
 
     def take_channel(self, reads, writes, tracker):
-        """Report what a channel says was read and written; what equals a fresh process's is not there."""
-        for reference, digest in reads.items():
-            self.reads[reference] = None if digest == tracker.initial.get(reference) else digest
+        """Report what a channel says was read and written; what equals a fresh process's is not there.
+
+        What it read is what the state held when the cell started, whatever a replay made of it in this process.
+        """
+        for reference in reads:
+            below = reference.endswith("*")
+            self.reads[reference] = self._hash_below(reference[:-1]) if below else self.before.get(reference)
         for reference, written in writes.items():
             if reference == "network":
                 self.network = True
@@ -409,6 +419,9 @@ class _Found:
                 self.writes[reference] = tracker.state[reference] = entry
                 if data is None:
                     self.underived.append((reference, entry))
+
+    def _hash_below(self, prefix):
+        return channels.hash_below({name: digest for name, digest in self.before.items() if name.startswith(prefix)})
 
     def derive(self):
         """Give what cannot be looked into the hash of all that it came from: the same code on the same values makes the same."""

@@ -142,6 +142,8 @@ class Values(object):
             found = walker.walk(roots, tokens, storing=True)
             if found.lost:
                 return _lost(found.lost[0])
+        if found.torn or not found.apart.isdisjoint(found.ids):
+            return _lost("it shares what it is made of with another object")
         size = sum(segment.size for segment in found.segments) + sum(_size(blob) for blob in found.blobs)
         if limit_bytes is not None and size > limit_bytes:
             return _lost("dearer to keep than to compute")
@@ -199,11 +201,12 @@ class Values(object):
         objects, readers, found = {}, [], {}
         for bundle in given:
             readers.append((bundle, _Restoring(bundle).call(self._reader, bundle, objects)))
-        frames = {}
-        for _, reader in readers:
+        frames, framed = {}, []
+        for bundle, reader in readers:
             frames.update(reader.frames)
+            framed += bundle["members"] if reader.frames else []
         if frames:
-            objects.update(shells.make(self._definitions, frames))
+            objects.update(_Restoring({"members": framed}).call(watch.call, shells.make, self._definitions, frames))
         readers.sort(key=lambda entry: not entry[1].contents)
         for bundle, reader in readers:
             things = _Restoring(bundle).call(watch.call, reader.items)

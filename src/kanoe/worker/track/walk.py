@@ -39,6 +39,8 @@ _MUTABLE_IDS = frozenset(map(id, (list, dict)))
 _SEALED_IDS = frozenset(map(id, (bool, int, float, complex, str, bytes)))  # their hash is the same in every process
 _LONG = 1 << 16
 _DEPTH = 60
+_EFFORT = 100000  # records written to order the elements of a set
+_MANY = 10000
 _ELEMENTS = 1 << 24
 _PROTOCOL = 5 if sys.version_info >= (3, 8) else 4
 _CELL = type((lambda x: lambda: x)(0).__closure__[0])
@@ -104,6 +106,7 @@ class Walk(object):
         reached: ids of what objects that cannot be looked into may change.
         calls: types that their own code took apart.
         alive: keeps what was made on the way.
+        apart: ids of what objects hold that are kept without showing it: nothing else may hold the same, or it is `torn`.
     """
 
     def __init__(self):
@@ -116,6 +119,8 @@ class Walk(object):
         self.calls = set()
         self.alive = []
         self.reached = set()
+        self.apart = set()
+        self.torn = False
 
     def own_hash(self):
         """Return the hash of the value."""
@@ -157,6 +162,7 @@ class Walker(object):
         self.quiet = False
         self._tokens = {}
         self._storing = False
+        self._ordering = False  # only to find out how a set's elements follow one another: sets in them are not entered
 
     def walk(self, roots, tokens=None, storing=False):
         """Return the Walk of some objects together, in their order.
@@ -168,12 +174,26 @@ class Walker(object):
         """
         self._tokens = tokens or {}
         self._storing = storing
-        for deep in (True, False):
+        try:
             try:
-                return self._walk(roots, deep)
+                return self._walk(roots, True)
             except Conflict:
-                continue
-        raise AssertionError("unreachable")
+                return self._walk(roots, False)
+        except KeyboardInterrupt:
+            raise
+        except Exception as problem:
+            return self._given_up(roots, problem)
+
+    def _given_up(self, roots, problem):
+        """Return the walk of objects that broke whoever looked at them."""
+        self._result = found = Walk()
+        found.lost.append("%s: %s" % (kinds.described(type(roots[0])) if roots else "nothing", type(problem).__name__))
+        found.items = [self._mark()]
+        try:
+            self._reach(roots)
+        except Exception:
+            found.alive.append(problem)
+        return found
 
     def walk_definition(self, reference, thing):
         """Return the Walk of what a definition holds."""
@@ -272,13 +292,16 @@ class Walker(object):
         self._result.blobs.append(Blob(kind, content, value))
         return len(self._result.blobs) - 1
 
-    def _lost(self, thing, why):
+    def _lost(self, thing, why, shared=None):
         kind = type(thing)
         name = kinds.described(kind)
         self._result.lost.append(why)
         self._result.alive.append(thing)
         number = self._new(thing, ("!", name, why, self._mark()))
-        self._reach([thing])
+        if shared is None:
+            self._reach([thing])
+        else:
+            self._result.reached.update(map(id, [thing] + list(self._guard.call(shared, thing))))
         return (number,)
 
     def _reach(self, things):
@@ -338,6 +361,8 @@ class Walker(object):
             if not self._goes_deep(types_below - _ATOM_IDS, total):
                 return self._wasteful(total)
             level = [one for one in below if id(type(one)) in _PLAIN_IDS]
+            if len(level) > _MANY and len(set(map(id, level))) * 8 < len(level):  # tuples of tuples, each held by many
+                return self._wasteful(total)
             if not types_below.isdisjoint(_MUTABLE_IDS):
                 found = [id(one) for one in level if type(one) is not tuple]
                 inside += found
@@ -379,31 +404,29 @@ class Walker(object):
         if set(map(id, map(type, elements))) <= _SEALED_IDS:
             form, parts = "o", elements
         else:
-            form, parts = "u", self._in_order(elements)
+            form, parts = "u", [len(elements)] if self._ordering else self._in_order(elements)
         if frozen:
             return _Frame(parts, lambda items: self._value(("f", form, items), thing))
         number = self._new(thing, ("s",))
         return _Frame(parts, lambda items: self._fill("S" + form, number, items))
 
     def _in_order(self, elements):
-        """Return a set's elements in an order that depends on their values."""
+        """Return a set's elements in an order that depends on their values; those that look alike stay as they lie."""
         keyed = []
+        effort = _EFFORT
         for element in elements:
             if id(type(element)) in _ATOM_IDS:
                 key = "0" + marshal.dumps(element, VERSION).hex()
+            elif effort > 0:
+                walker = Walker(self._definitions, self._memory, self._guard, str)
+                walker._plans, walker._ordering = self._plans, True
+                walked = walker._walk([element], False)
+                effort -= len(walked.records)
+                key = "1" + walked.own_hash()
             else:
-                walker = Walker(self._definitions, self._memory, self._guard, lambda: "")
-                walker._plans = self._plans
-                key = "1" + walker._walk([element], False).own_hash() if len(keyed) < 10000 and not self._nested() else "2"
+                key = "2"
             keyed.append((key, len(keyed)))
         return [elements[position] for _, position in sorted(keyed)]
-
-    def _nested(self):
-        frame, depth = sys._getframe(), 0
-        while frame is not None:
-            depth += frame.f_code is Walker._in_order.__code__
-            frame = frame.f_back
-        return depth > 8
 
     def _enter_bytearray(self, thing):
         return (self._new(thing, ("y", bytes(thing))),)
@@ -495,7 +518,7 @@ class Walker(object):
 
     def _saved(self, thing, saver):
         if saver.lost is not None:
-            return self._lost(thing, saver.lost)
+            return self._lost(thing, saver.lost, saver.reach)
         form = saver.pack if self._storing else saver.canonical
         if saver.canonical is not saver.pack:
             self._result.differs = True
@@ -503,10 +526,15 @@ class Walker(object):
             packed = self._guard.call(form, thing)
             around = list(self._guard.call(saver.reach, thing))
         except guard.Failed as problem:
-            return self._lost(thing, "%s: %s" % (kinds.described(type(thing)), problem))
+            return self._lost(thing, "%s: %s" % (kinds.described(type(thing)), problem), saver.reach if saver.alone else None)
         self._result.alive += [packed, thing]
         self._result.calls.add(type(thing))
-        if around:
+        if saver.alone:
+            shared = set(map(id, around))
+            self._result.torn = self._result.torn or not shared.isdisjoint(self._result.apart)
+            self._result.apart |= shared
+            self._result.reached |= shared
+        elif around:
             self._reach(around)
         if saver.leaf:
             return _Frame([saver.unpack, (packed,)], lambda items: self._value(("v", items[0], items[1]), thing))

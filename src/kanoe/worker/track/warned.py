@@ -5,13 +5,16 @@ cell itself puts in front of it decides alone, and then what was there before is
 """
 
 import _warnings
+import re
 import sys
 import types
 import warnings
 
 from kanoe_worker.track import encoded
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.settings import plainly_same
 
+_NOTHING = "(?!)"
 _PROBE = "kanoe: which version have the filters"
 
 
@@ -20,6 +23,16 @@ class Asked(object):
 
     def __init__(self):
         self.count = 0
+        self.flags = 32
+
+    @property
+    def pattern(self):
+        """Return its text; who asks copies the filters, for other threads say, and asks the copies."""
+        self.count += 1
+        return _NOTHING
+
+    def __reduce__(self):
+        return re.compile, (self.pattern,)
 
     def match(self, text, *_):
         if text == _PROBE:
@@ -35,12 +48,16 @@ class Warnings(object):
     """The channel of `setting:warnings` (the filters) and `setting:warned` (what was shown, by module)."""
 
     def __init__(self, imports):
+        self._absorbed = {}  # id -> entry that the import of a library made
+        self._restored = None
+        self._marked = ()
+        imports.around(self._mark, self._absorb)
         self._imports = imports
         self._asked = Asked()
         self._entry = ("ignore", self._asked, Warning, None, 0)
         self._first = list(warnings.filters)
         self._filters = list(self._first)
-        self._first_form = self._form(self._first)
+        self._first_form = _form(self._first)
         self._hash = self._warned_hash = None
         self._shown = {}
         self._version = self._ask_version()
@@ -62,9 +79,9 @@ class Warnings(object):
         now = self._current()
         if not _same_filters(now, self._filters):
             reads["setting:warnings"] = self._hash
-            form = self._form(now)
-            written = None if plainly_same(form, self._first_form) else encoded.written(form)
+            written = self._written(now)
             self._filters, self._hash = now, None if written is None else written[0]
+            self._restored = None
             writes["setting:warnings"] = written
         elif asked:
             reads["setting:warnings"] = self._hash
@@ -76,12 +93,10 @@ class Warnings(object):
         if "setting:warnings" in values:
             data = values["setting:warnings"]
             try:
-                form = self._first_form if data is None else encoded.decode(data)
-                warnings.filters[:] = [self._entry] + self._made(form)
-                _warnings._filters_mutated() if hasattr(_warnings, "_filters_mutated") else warnings._filters_mutated()
-                self._filters = self._current()
-                form = self._form(self._filters)
-                self._hash = None if plainly_same(form, self._first_form) else encoded.written(form)[0]
+                self._hash = None if data is None else encoded.hash_in(data)
+                self._restore_filters(
+                    [(False, entry) for entry in self._first_form] if data is None else encoded.decode(data)
+                )
             except Exception as error:
                 failed["setting:warnings"] = "%s: %s" % (type(error).__name__, error)
         if "setting:warned" in values:
@@ -100,23 +115,59 @@ class Warnings(object):
         filters = warnings.filters
         if type(filters) is not list:
             return ["replaced"]
-        return [entry for entry in filters if entry is not self._entry]
+        return [entry for entry in filters if entry is not self._entry and not _is_copy(entry)]
 
-    def _form(self, filters):
-        """Return filters as plain values; patterns by their text."""
-        return [
-            tuple(["pattern", item.pattern, item.flags] if hasattr(item, "pattern") else item for item in entry)
-            if type(entry) is tuple
-            else entry
-            for entry in filters
+    def _mark(self):
+        self._marked = self._current()
+
+    def _absorb(self, _name, inert):
+        """Take what an import added for what a fresh process has."""
+        known = {id(entry) for entry in self._marked}
+        now = self._current()
+        added = [entry for entry in now if id(entry) not in known]
+        if not inert or not added:
+            return
+        self._absorbed.update({id(entry): entry for entry in added})
+        if self._restored is not None and _unordered(now) == _unordered(self._restored):
+            # They stood there already, at their place.
+            now = list(self._restored)
+            warnings.filters[:] = [entry for entry in warnings.filters if entry is self._entry] + now
+        if _same_filters(self._marked, self._filters):
+            self._filters = now
+
+    def _written(self, filters):
+        own = [
+            position
+            for position, entry in enumerate(filters)
+            if id(entry) not in self._absorbed and not any(entry is first for first in self._first)
         ]
-
-    def _made(self, form):
-        import re
-
-        return [
-            tuple(re.compile(item[1], item[2]) if type(item) is list else item for item in entry) for entry in form
+        last = own[-1] if own else -1
+        counting = [
+            entry for position, entry in enumerate(filters) if position < last or id(entry) not in self._absorbed
         ]
+        if plainly_same(_form(counting), self._first_form):
+            return None
+        whole = encoded.written([(id(entry) in self._absorbed, form) for entry, form in zip(filters, _form(filters))])
+        digest = encoded.written(_form(counting))[0]
+        return (
+            encoded.Written(digest, None, whole.lost)
+            if whole[1] is None
+            else encoded.stamped(digest, encoded.body(whole[1]))
+        )
+
+    def _restore_filters(self, marked):
+        made = []
+        for absorbed, form in marked:
+            entry = _made(form)
+            place = next((place for place, first in enumerate(self._first_form) if plainly_same(first, form)), None)
+            if place is not None:
+                entry = self._first[place]
+            elif absorbed:
+                self._absorbed[id(entry)] = entry
+            made.append(entry)
+        warnings.filters[:] = [self._entry] + made
+        (_warnings if hasattr(_warnings, "_filters_mutated") else warnings)._filters_mutated()
+        self._filters = self._restored = made
 
     def _ask_version(self):
         """Return the number of the last announced change of the filters; None where it cannot be known."""
@@ -189,6 +240,30 @@ class Warnings(object):
             if isinstance(kind, type):
                 registry[(text, kind) + tuple(place)] = True
         module.__dict__["__warningregistry__"] = registry
+
+
+def _is_copy(entry):
+    return type(entry) is tuple and len(entry) == 5 and getattr(entry[1], "pattern", None) == _NOTHING
+
+
+def _form(filters):
+    """Return filters as plain values; patterns by their text."""
+    return [
+        tuple(["pattern", item.pattern, item.flags] if hasattr(item, "pattern") else item for item in entry)
+        if type(entry) is tuple
+        else entry
+        for entry in filters
+    ]
+
+
+def _made(form):
+    if type(form) is not tuple:
+        return form
+    return tuple(re.compile(item[1], item[2]) if type(item) is list else item for item in form)
+
+
+def _unordered(filters):
+    return sorted(map(repr, _form(filters)))
 
 
 def _same_filters(filters, others):
