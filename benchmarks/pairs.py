@@ -70,12 +70,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
     parser.add_argument("--every", type=int, default=1, help="only each n-th pair")
+    parser.add_argument("--start", type=int, default=0, help="how many to leave out first")
     parser.add_argument("--values", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
-    pairs = [pair for pair in all_pairs() if options.only in pair.id][:: options.every]
+    pairs = [pair for pair in all_pairs() if options.only in pair.id][options.start :: options.every]
     with tempfile.TemporaryDirectory(prefix="trial-pairs-") as temporary:
         folder = (options.folder or Path(temporary)).absolute()
         os.environ["KANOE_HOME"] = str(folder / "store")

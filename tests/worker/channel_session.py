@@ -1,3 +1,4 @@
+# ruff: noqa: T201, PTH100, PTH118, PTH120, PLC0415
 """Processes with a shell and all channels, one for each connection to the socket that is the argument.
 
 Requests, line by line: `["run", code]`, `["restore", {...}]`, `["initial"]`, `["costs"]`, `["held"]`.

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF005, PTH123, UP031, T201, C901 - it runs on Python 3.6
 """Keeps the namespaces of cells in one process and makes them again in another; runs on every Python there is.
 
     python definition_round.py PACKAGE save FILE < cases.json       answers {name: [what its check printed, hash, problem]}
@@ -77,7 +78,7 @@ def restore(known, shells, record, register=True):
     return values
 
 
-class Hasher(object):
+class Hasher:
     """Hashes values and, each once, the definitions that they need: no names of places, no order of sets."""
 
     def __init__(self, known, savers, definitions):
@@ -137,7 +138,9 @@ class Hasher(object):
         if isinstance(reduced, str):
             return ("named", reduced)
         return ("reduced",) + tuple(
-            self.form(list(item) if place > 2 and item is not None else item) for place, item in enumerate(reduced) if place
+            self.form(list(item) if place > 2 and item is not None else item)
+            for place, item in enumerate(reduced)
+            if place
         )
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
+import gc
 import json
+import marshal
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from kanoe_worker.track import codes, shells
+from kanoe_worker.track.definitions import Definitions
 
 ROUND = Path(__file__).with_name("definition_round.py")
 PACKAGE = Path(__file__).parents[2] / "src" / "kanoe"
 PYTHONS = {Path(sys.executable)} | {
-    path / "bin" / "python" for path in Path("~/.pyenv/versions").expanduser().glob("3.*") if (path / "bin" / "python").exists()
+    path / "bin" / "python"
+    for path in Path("~/.pyenv/versions").expanduser().glob("3.*")
+    if (path / "bin" / "python").exists()
 }
 
 # name: cells, check, oldest Python
@@ -116,7 +125,264 @@ def test_a_definition_comes_back_in_another_process(python, name, folder):
     saved, loaded = _answers(python, place)
     if name not in saved:
         pytest.skip("for a newer Python")
-    assert not saved[name][2] and not loaded[name][2], saved[name][2] or loaded[name][2]
+    problem = saved[name][2] or loaded[name][2]
+    assert not problem, problem
     assert "Traceback" not in saved[name][0], saved[name][0]
     assert saved[name][0] == loaded[name][0]
     assert saved[name][1] == loaded[name][1]  # the hash of all that it is
+
+
+def cell(source, name="<cell>", before=0):
+    """Run a cell in a namespace of its own."""
+    namespace = {"__name__": "__main__"}
+    exec(compile("\n" * before + source, name, "exec"), namespace)
+    return namespace
+
+
+def canonical(source, **options):
+    return codes.digestible(cell(source, **options)["f"].__code__)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("x = lambda: 1", True),
+        ("def x(): pass", True),
+        ("class x: pass", True),
+        ("import contextlib\n@contextlib.contextmanager\ndef x(): yield", True),
+        ("import collections\nx = collections.namedtuple('x', 'a')", True),
+        ("import functools\nx = functools.wraps(len)(lambda: 1)", True),
+        ("x = type('T', (), {'__module__': 'json'})", True),
+        ("x = lambda: 1\nx.__module__, x.__qualname__ = 'json', 'dumps'", True),
+        ("from json import dumps as x", False),
+        ("from collections import OrderedDict as x", False),
+        ("from collections.abc import Mapping as x", False),
+        ("x = len", False),
+        ("x = dict", False),
+        ("x = [].append", False),
+        ("import sys as x", False),
+        ("x = 3", False),
+        ("import abc\nx = type(abc.ABC.__dict__['_abc_impl'])", False),
+        ("x = type(len)", False),
+        ("class C:\n    __class__ = type\nx = C()", False),
+        ("class C:\n    def m(self): pass\nx = C().m", False),
+    ],
+)
+def test_what_is_a_definition(source, expected):
+    namespace = cell(source)
+    assert Definitions(namespace).is_definition(namespace["x"]) is expected
+
+
+def test_nothing_asks_a_class_or_its_metaclass():
+    namespace = cell(
+        """
+def refuse(*arguments): raise AssertionError("asked")
+class Meta(type):
+    __eq__ = __hash__ = __getattribute__ = __setattr__ = __instancecheck__ = __subclasscheck__ = refuse
+    __dir__ = __len__ = __bool__ = __iter__ = __repr__ = mro = refuse
+    mro = type.mro
+class C(metaclass=type("Quiet", (type,), {})):
+    __getattr__ = __eq__ = __hash__ = __len__ = __bool__ = refuse
+"""
+    )
+    known = Definitions(namespace)
+    evil = type.__call__(namespace["Meta"], "Evil", (), {"x": 1})
+    for thing in (evil, namespace["C"]):
+        assert known.is_definition(thing)
+        assert known.find(known.reference(thing)) is thing
+        known.token(thing)
+        known.parts(thing)
+        known.lost(thing)
+    assert known.token(object.__new__(namespace["C"])) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("def f(): return 1", "\n\n# moved\ndef f():\n\n    return 1", True),
+        ("def f(): return 1", "def f(): return 1.0", False),
+        ("def f(): return 1", "def f(): return True", False),
+        ("def f(): return 0.0", "def f(): return -0.0", False),
+        ("def f(): return 'a'", "def f(): return b'a'", False),
+        ("def f(): return (1, 2)", "def f(): return (1, 2.0)", False),
+        ("def f(x): return x in {'a', 'b', 'c'}", "def f(x): return x in {'c', 'a', 'b'}", True),
+        ("def f(x): return x in {'a', 'b'}", "def f(x): return x in ('a', 'b')", False),
+        ("def f(a): pass", "def f(*a): pass", False),
+        ("def f(a, b): pass", "def f(a, *, b): pass", False),
+        ("def f(): return x", "def f(): return y", False),
+        ("def f(): yield", "async def f(): yield", False),
+        ("def f():\n    class C: pass\n    return C", "\n\ndef f():\n\n    class C: pass\n    return C", True),
+        (
+            "def f():\n    class C:\n        x = 2\n    return C",
+            "def f():\n\n    class C:\n        x = 3\n    return C",
+            False,
+        ),
+        ("def f():\n    def g(): return 1\n    return g", "def f():\n    def g(): return 2\n    return g", False),
+        ("def f():\n    try: g()\n    except A: pass", "def f():\n    try: g()\n    except B: pass", False),
+    ],
+)
+def test_code_is_what_it_does_not_where_it_stands(one, other, equal):
+    assert (canonical(one) == canonical(other, name="<another>")) is equal
+
+
+def test_equal_code_has_equal_bytes():
+    source = "def f():\n    a = 'text'\n    return a, 'text', (1, 'text')"
+    assert marshal.dumps(codes.canonical(cell(source)["f"].__code__), 2) == canonical(source)
+
+
+def test_a_reference_is_for_life_and_by_content():
+    source = "def f(): return 1"
+    namespace, moved = cell(source), cell("\n\n" + source)
+    known, other = Definitions(namespace), Definitions(moved)
+    reference = known.reference(namespace["f"])
+    assert reference.startswith("def:function:f:")
+    assert reference == other.reference(moved["f"])
+    namespace["f"].__defaults__ = ()
+    namespace["f"].__code__ = moved["f"].__code__.replace(co_consts=(None, 2))
+    assert known.reference(namespace["f"]) == reference
+
+
+def test_equal_definitions_are_told_apart():
+    namespace = cell("fs = [lambda: 1 for _ in range(3)]\ng = fs[0]")
+    known = Definitions(namespace)
+    references = [known.reference(f) for f in namespace["fs"]]
+    assert references[1:] == [references[0] + ".1", references[0] + ".2"]
+    assert known.reference(namespace["g"]) == references[0]
+
+
+def test_a_reference_of_the_state_is_not_given_away():
+    namespace = cell("def f(): return 1")
+    reference = Definitions(namespace).reference(namespace["f"])
+    known = Definitions(namespace)
+    known.begin([reference])
+    assert known.reference(namespace["f"]) == reference + ".1"
+
+
+def test_what_nobody_uses_is_freed():
+    namespace = cell("def f(): return 1\nclass C: pass")
+    known = Definitions(namespace)
+    references = [known.reference(namespace[name]) for name in "fC"]
+    del namespace["f"], namespace["C"]
+    gc.collect()
+    assert [known.find(reference) for reference in references] == [None, None]
+    assert not known._references
+    assert not known._kinds
+
+
+@pytest.mark.parametrize(
+    ("source", "change"),
+    [
+        ("class x: lr = 1", "x.lr = 5"),
+        ("class x: lr = 1", "x.more = 5"),
+        ("class x: lr = 1", "del x.lr"),
+        ("class x: rows = []", "x.rows.append(1)"),
+        ("class x:\n    def m(self): pass", "x.m = len"),
+        ("def x(a=1): pass", "x.__defaults__ = (2,)"),
+        ("def x(*, a=1): pass", "x.__kwdefaults__['a'] = 2"),
+        ("def x(): pass", "x.calls = 1"),
+        ("def x(): pass", "x.__doc__ = 'text'"),
+        ("def x(a: int): pass", "x.__annotations__['a'] = str"),
+        ("def make():\n    n = [0]\n    return lambda: n\nx = make()", "x().append(1)"),
+        ("def make():\n    n = 0\n    def up():\n        nonlocal n\n        n += 1\n    return up\nx = make()", "x()"),
+        ("class B: pass\nclass D(B): pass\nclass x(B): pass", "x.__bases__ = (D,)"),
+        ("import abc\nclass x(abc.ABC): pass", "x.register(int)"),
+        ("import enum\nclass x(enum.Flag):\n    A = 1\n    B = 2", "x.A | x.B"),
+    ],
+)
+def test_the_parts_show_every_change(source, change):
+    namespace = cell(source)
+    known = Definitions(namespace)
+    before = shown(known.parts(namespace["x"]))
+    assert shown(known.parts(namespace["x"])) == before
+    exec(change, namespace)
+    assert shown(known.parts(namespace["x"])) != before
+
+
+def shown(part):
+    if isinstance(part, (tuple, list)):
+        return [shown(item) for item in part]
+    if isinstance(part, dict):
+        return [(key, shown(value)) for key, value in part.items() if key != "__builtins__"]
+    return shown([part.cell_contents]) if type(part).__name__ == "cell" else repr(part)
+
+
+def test_using_instances_does_not_change_their_class():
+    namespace = cell("import abc\nclass C(abc.ABC): pass\nc = C()")
+    known = Definitions(namespace)
+    before = shown(known.parts(namespace["C"]))
+    copy.copy(namespace["c"])
+    with contextlib.suppress(Exception):
+        pickle.dumps(namespace["c"])
+    isinstance(3, namespace["C"])
+    assert shown(known.parts(namespace["C"])) == before
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (
+            "import ctypes\nclass x(ctypes.Structure): _fields_ = [('a', ctypes.c_int)]",
+            "a class made from PyCStructType",
+        ),
+        (
+            "class M(type):\n    def mro(cls): return type.mro(cls)\nclass x(metaclass=M): pass",
+            "a class whose metaclass orders",
+        ),
+        ("def x(): return 1\nx.__code__ = x.__code__.replace(co_consts=(object(),))", "a function with changed code"),
+        ("import enum, datetime\nclass x(datetime.date, enum.Enum):\n    a = 2020, 1, 1", "an enumeration of date"),
+    ],
+)
+def test_what_is_lost_says_why(source, reason):
+    namespace = cell(source)
+    known = Definitions(namespace)
+    assert known.lost(namespace["x"]).startswith(reason)
+    with pytest.raises(ValueError, match=reason):
+        shells.pack(known, {known.reference(namespace["x"]): namespace["x"]})
+
+
+def test_a_base_that_is_not_there_is_said():
+    namespace = cell("class B: pass\nclass C(B): pass")
+    known = Definitions(namespace)
+    packed = shells.pack(known, {known.reference(namespace["C"]): namespace["C"]})
+    with pytest.raises(LookupError, match="def:class:B"):
+        shells.make(Definitions({}), packed.frames)
+
+
+def test_a_trial_leaves_the_living_alone():
+    namespace = cell("class B:\n    told = []\n    def __init_subclass__(cls): B.told.append(cls)\nclass C(B): pass")
+    known = Definitions(namespace)
+    reference = known.reference(namespace["C"])
+    packed = shells.pack(known, {reference: namespace["C"]})
+    made = shells.make(known, packed.frames, register=False)
+    assert made[reference] is not namespace["C"]
+    assert made[reference].__bases__ == (namespace["B"],)
+    assert known.find(reference) is namespace["C"]
+    assert namespace["B"].told == [namespace["C"]]
+    assert "__init_subclass__" in vars(namespace["B"])
+
+
+def test_frames_are_plain_data():
+    namespace = cell(
+        "from collections import namedtuple\nP = namedtuple('P', 'a')\ndef f(a=P): return a\nclass C(P): x = 1"
+    )
+    known = Definitions(namespace)
+    packed = shells.pack(known, {known.reference(namespace[name]): namespace[name] for name in "PfC"})
+    assert marshal.loads(marshal.dumps(packed.frames))
+
+
+def test_mentions_are_those_of_the_notebooks_code():
+    namespace = cell(
+        "import contextlib\ndef f(): return threshold\n@contextlib.contextmanager\ndef c(): yield threshold\nclass C:\n    a: 'Later'"
+    )
+    known = Definitions(namespace)
+    assert "threshold" in known.mentions(namespace["f"]).needs
+    assert not known.mentions(namespace["c"]).needs  # contextlib's; what it wraps is a definition of its own
+    assert "Later" in known.mentions(namespace["C"]).strings
+
+
+def test_the_namespace_has_a_token():
+    namespace = cell("x = 1")
+    known = Definitions(namespace)
+    assert known.find(known.token(namespace)) is namespace
+    assert known.owner(namespace) is None
+    assert known.token({}) is None

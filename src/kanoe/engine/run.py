@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kanoe.base.stop import Stop
@@ -29,8 +30,11 @@ from kanoe.ir.trace import AS_FOUND, Reference, Trace, Value
 _GRACE_SECONDS = 10.0
 _USER_GRACE_SECONDS = 1.0
 _NEAR = 0.9
+_VALUES = ("name:", "def:", "out:", "random:", "file:")
 # After so many cells that came to something else when they ran again, nothing that is remembered is used any more.
 _MOST_RESTARTS = 3
+# So often a cell that runs again may say that it needs yet other cells first.
+_MOST_HOLDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class _Walk:
     unsteady: int | None = None
     restarts: int = 0
     session: str | None = None
+    executions: dict[int, str] = field(default_factory=dict)
 
     def run(self) -> Iterator[Event]:
         """Yield what happens."""
@@ -140,6 +145,7 @@ class _Walk:
         """Take in what an earlier execution wrote; whether its files are there."""
         assert self.memory is not None
         self.state.apply(self.position, trace.writes)
+        self.executions[self.position] = trace.execution
         if self.memory.lay_down(self.state.values):
             self.state.rewind(self.position)
             return False
@@ -158,6 +164,7 @@ class _Walk:
 
     def _execute(self, step: Step, reason: str | None) -> Generator[Event, None, TaskEnded | None]:
         """Run a step, after the steps that must run again for it; returns its end, or `None` where the walk went back."""
+        held: set[tuple[Reference, ...]] = set()
         while True:
             messages: list[tuple[str, Mapping[str, Any]]] = []
             last: TaskEnded | TaskHeld | None = None
@@ -166,7 +173,8 @@ class _Walk:
                 if not self._replay(lacking):
                     return None
                 continue
-            for event in self._run_task(self._with_state(step.task, self.state.values)):
+            task = self._with_state(step.task, self.state.values)
+            for event in self._run_task(task):
                 if isinstance(event, TaskEnded | TaskHeld) and event.task == step.task.id:
                     last = event
                     continue
@@ -177,9 +185,13 @@ class _Walk:
                 break
             assert last is not None
             yield last
+            if last.needs in held:
+                self._forget()
+                return None
+            held.add(last.needs)
             if not self._replay(last):
                 return None
-        if not self._commit(step, last, messages):
+        if not self._commit(replace(step, task=task), last, messages):
             yield TaskHeld(task=step.task.id, needs=(), reason=str(last.details.get("unwatched", "")))
             self._forget()
             return None
@@ -202,7 +214,7 @@ class _Walk:
         """Return a task that starts from a state, whose files are there."""
         if self.memory is None:
             return task
-        return replace(task, state=dict(values), session=self.session)
+        return replace(task, state=dict(values), execution=task.execution or uuid.uuid4().hex, session=self.session)
 
     def _counted(self, task: Task, position: int) -> Task:
         """Return a task with the number that Jupyter gives it in a run from top to bottom."""
@@ -215,10 +227,11 @@ class _Walk:
             return True
         if ended.trace is None:
             return not _only_failed(ended) or ended.state is TaskState.CANCELLED
-        trace = replace(ended.trace, reads=self._found(ended.trace.reads))
+        trace = replace(ended.trace, reads=self._found(ended.trace.reads), execution=step.task.execution)
         if ended.state is TaskState.SUCCEEDED or (step.error_expected and _only_failed(ended)):
             trace = self.memory.record(step, replace(trace, error=ended.reason), messages)
         self.state.apply(self.position, trace.writes)
+        self.executions[self.position] = trace.execution
         return True
 
     def _replay(self, held: TaskHeld) -> bool:
@@ -239,9 +252,11 @@ class _Walk:
 
     def _run_again(self, position: int) -> bool:
         step = self.steps[position]
+        step = replace(step, task=replace(step.task, execution=self.executions.get(position, "")))
         before = self.state.before(position)
-        while True:
-            last: TaskEnded | TaskHeld | None = self._lack_files(step.task, before)
+        last: TaskEnded | TaskHeld | None = None
+        for _ in range(_MOST_HOLDS):
+            last = self._lack_files(step.task, before)
             for event in (
                 self._run_task(self._with_state(self._counted(step.task, position), before)) if not last else ()
             ):
@@ -252,12 +267,14 @@ class _Walk:
             earlier = sorted(number for number in writers if number is not None)
             if not earlier or not all(self._run_again(number) for number in earlier):
                 return False
-        if last is None or last.trace is None or self.memory is None:
+        if not isinstance(last, TaskEnded) or last.trace is None or self.memory is None:
             return False
         after = self.state.before(position + 1)
+        # What a library's import does to settings belongs to whichever cell runs first in a process.
         return all(
             (value.hash if value is not None else None) == (after[reference].hash if reference in after else None)
             for reference, value in last.trace.writes.items()
+            if reference.startswith(_VALUES)
         )
 
     def _go_back(self, position: int) -> None:

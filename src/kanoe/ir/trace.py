@@ -87,6 +87,7 @@ class Trace:
         error: why it failed, for a cell that may fail; `None` where it succeeded.
         run: the run that it was recorded in.
         moment: when, in seconds since 1970.
+        execution: what names this execution, and every replay of it: what cannot be looked into is known by it.
     """
 
     code: str
@@ -101,6 +102,7 @@ class Trace:
     error: str | None = None
     run: str = ""
     moment: float = 0.0
+    execution: str = ""
 
     @property
     def blobs(self) -> frozenset[str]:
@@ -156,4 +158,4 @@ class Trace:
 
 
 _OF_A_VALUE = ("hash", "needs", "blob", "type", "summary")
-_PLAIN = ("code", "environment", "messages", "seconds", "cpu", "memory", "network", "error", "run", "moment")
+_PLAIN = ("code", "environment", "messages", "seconds", "cpu", "memory", "network", "error", "run", "moment", "execution")

@@ -86,6 +86,7 @@ def watch_cells(
         "staging": str(layout.folders.staging) if plain else STAGING,
         "given": str(layout.folders.given) if plain else GIVEN,
         "roots": {seen: str(host) if plain else seen for seen, host in {**folders, **outside.folders}.items()},
+        "apart": [str(path) for path in layout.tools],
         "seed": hash_text("seed", origin.name),
     }
     tracking = Tracking(blobs, layout.folders.staging, layout.folders.given, tree, configuration)

@@ -8,7 +8,7 @@ import gc
 import sys
 import types
 
-from kanoe_worker.track import digest, kinds, savers
+from kanoe_worker.track import columns, digest, kinds, savers
 
 _PLAIN_KINDS = frozenset("biufcmMSUV")
 _SMALL = 1 << 12
@@ -141,12 +141,20 @@ class _Stretch(object):
         self.low, self.high = low, high
 
 
+def _base(thing, numpy):
+    while True:
+        below = thing.base
+        if kinds.type_name(type(below))[1] == "DummyArray":  # of as_strided
+            below = below.base
+        if type(below) is not numpy.ndarray or below.dtype != object:
+            return thing
+        thing = below
+
+
 def _enter_objects(walker, thing, numpy):
     from kanoe_worker.track.walk import _Frame
 
-    base = thing
-    while type(base.base) is numpy.ndarray and base.base.dtype == object:
-        base = base.base
+    base = _base(thing, numpy)
     if base is not thing and base.size and thing.size:
         walker._result.alive.append(base)
         offset = thing.__array_interface__["data"][0] - base.__array_interface__["data"][0]
@@ -156,11 +164,49 @@ def _enter_objects(walker, thing, numpy):
                 lambda items: (walker._new(thing, ("w", items[0], thing.shape, thing.strides, offset, bool(thing.flags.writeable))),),
             )
     order = "F" if thing.flags.f_contiguous and not thing.flags.c_contiguous else "C"
-    elements = thing.ravel(order).tolist()
     walker._result.alive.append(thing)
-    walker._result.alive.append(elements)
-    number = walker._new(thing, ("e", thing.shape, order, bool(thing.flags.writeable)))
-    return _Frame(elements, lambda items: walker._fill("E", number, items))
+    record = ("e", thing.shape, order, bool(thing.flags.writeable))
+
+    def elements():
+        return thing.ravel(order).tolist()
+
+    if thing.size >= columns.LEAST and (thing.flags.c_contiguous or thing.flags.f_contiguous):
+        known = walker.columns.digest(thing, elements)
+        if known is not None:
+            number = walker._new(thing, record)
+            content = elements if known[1] is None else known[1]
+            return walker._fill("S", number, walker._blob("column", content, known[0]))
+    number = walker._new(thing, record)
+    found = elements()
+    walker._result.alive.append(found)
+    quiet, walker.quiet = walker.quiet, False  # what an array holds can be changed by everybody who holds it too
+
+    def filled(items):
+        walker.quiet = quiet
+        return walker._fill("E", number, items)
+
+    return _Frame(found, filled)
+
+
+def is_quiet(kind):
+    """Return whether memory inside objects of a type may be shared without being written through."""
+    pandas = sys.modules.get("pandas")
+    index = getattr(pandas, "Index", None)
+    if index is None or not kinds.type_name(kind)[0].startswith("pandas"):
+        return False
+    if kinds.derives(kind, index):
+        return True
+    return (kinds.derives(kind, pandas.DataFrame) or kinds.derives(kind, pandas.Series)) and _copies_on_write(pandas)
+
+
+def _copies_on_write(pandas):
+    version = pandas.__version__.partition(".")[0]
+    if version.isdigit() and int(version) >= 3:
+        return True
+    try:
+        return version == "2" and pandas.get_option("mode.copy_on_write") is True
+    except Exception:
+        return False
 
 
 def adjusted(thing, kind, parts):
@@ -168,6 +214,8 @@ def adjusted(thing, kind, parts):
     function, arguments, state, items, pairs, setter = parts
     if type(state) is dict and type(state.get("_metadata")) is list and kinds.type_name(kind)[0].startswith("pandas"):
         state = dict(state, _metadata=list(state["_metadata"]))
+    if kind.__name__ == "MaskedArray" and type(state) is tuple and state and state[-1] is None:
+        state = state[:-1] + (thing._fill_value if thing.fill_value is not None else None,)  # asked for, it is made
     return function, arguments, state, items, pairs, setter
 
 

@@ -11,7 +11,7 @@ import mmap
 import os
 import sys
 
-from kanoe_worker.track import digest
+from kanoe_worker.track import columns, digest
 
 FORMAT = 1
 _OWNED = 1 << 25  # up to this size an array gets memory of its own, as it had before it was stored
@@ -45,7 +45,32 @@ def blob_bytes(blob):
     """Return what is to be written for a blob."""
     if blob.kind == "marshal":
         return marshal.dumps(blob.content, _SHARING)
+    if blob.kind == "column":
+        return blob.content if type(blob.content) is bytes else columns.encode(blob.content())
     return blob.content
+
+
+class Files(object):
+    """Buffers in files.
+
+    Args:
+        paths: those of the segments, then those of the blobs.
+    """
+
+    def __init__(self, paths):
+        self._paths = paths
+
+    def __len__(self):
+        return len(self._paths)
+
+    def segment(self, number):
+        """Return the path of a segment."""
+        return self._paths[number]
+
+    def blob(self, number):
+        """Return the bytes of a blob; the blobs come last."""
+        with io.open(self._paths[number], "rb") as file:
+            return file.read()
 
 
 class Reader(object):
@@ -53,23 +78,25 @@ class Reader(object):
 
     Args:
         data: the bundle's own bytes.
-        paths: of its buffers: those of the segments, then those of the blobs.
+        source: gives its buffers: `Files`, or another that has `segment(number)` and `blob(number)`.
         resolve: what stands for a token of a definition.
         memory: digest.Memory.
+        known_columns: columns.Columns.
     """
 
-    def __init__(self, data, paths, resolve, memory):
+    def __init__(self, data, source, resolve, memory, known_columns):
         loaded = marshal.loads(data)
         if type(loaded) is not tuple or not loaded or loaded[0] != FORMAT:
             raise Damaged("another format")
         _, self.frames, self.contents, self.members, self._items, self._records, self._table, self._segments, self._blobs = loaded
         large = [number for number, segment in enumerate(self._segments) if segment[2] is None and segment[0]]
-        if len(paths) != len(large) + len(self._blobs):
-            raise Damaged("%d buffers instead of %d" % (len(paths), len(large) + len(self._blobs)))
-        self._segment_paths = dict(zip(large, paths))
-        self._blob_paths = paths[len(large) :]
+        if len(source) != len(large) + len(self._blobs):
+            raise Damaged("%d buffers instead of %d" % (len(source), len(large) + len(self._blobs)))
+        self._source = source
+        self._places = {number: place for place, number in enumerate(large)}
         self._resolve = resolve
         self._memory = memory
+        self._columns = known_columns
         self._objects = []
         self._waiting = []
         self._memories = {}
@@ -92,8 +119,7 @@ class Reader(object):
         self._objects.append(thing)
 
     def _read(self, number):
-        with open(self._blob_paths[number], "rb") as file:
-            return file.read()
+        return self._source.blob(len(self._places) + number)
 
     # Builtin types
 
@@ -134,16 +160,15 @@ class Reader(object):
     def _s(self):
         self._add(set())
 
-    def _So(self, number, items):  # noqa: N802
-        self._objects[number] = self._objects[number]
-        self._objects[number].update(items)
+    def _so(self, elements):
+        self._add(ordered_set(elements))
 
     def _Su(self, number, items):  # noqa: N802
         self._waiting.append((number, items))
 
     def _f(self, form, items):
         self._flush()
-        self._add(frozenset(self._all(items)))
+        self._add(frozenset(ordered_set(items)) if form == "o" else frozenset(self._all(items)))
 
     def _k(self):
         self._add(_new_cell())
@@ -239,21 +264,26 @@ class Reader(object):
             return numpy.empty(shape, dtype or "u1")
         if self._segments[number][2] is not None:
             return self._small(numpy, self._segments[number][2], dtype, shape, strides)
-        path = self._segment_paths[number]
-        if os.stat(path).st_size != size:
+        content = self._source.segment(self._places[number])
+        if type(content) is not str:
+            array = numpy.empty(size, "u1") if dtype is None else _empty_like(numpy, shape, dtype, strides)
+            ctypes.memmove(array.__array_interface__["data"][0], ctypes.addressof(content), size)
+            return array
+        if os.stat(content).st_size != size:
             raise Damaged("a buffer of another size")
+        array = self._from_file(numpy, content, size, dtype, shape, strides)
+        self._memory.remember(array.__array_interface__["data"][0], size, self._segments[number][1], content)
+        return array
+
+    def _from_file(self, numpy, path, size, dtype, shape, strides):
         if dtype is not None and size <= _OWNED:
             array = _empty_like(numpy, shape, dtype, strides)
-            address = array.__array_interface__["data"][0]
             with io.open(path, "rb", buffering=0) as file:
-                _read_into(file, digest.view(address, size))
-        else:
-            with io.open(path, "rb", buffering=0) as file:
-                mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
-            array = numpy.frombuffer(mapped, "u1") if dtype is None else numpy.ndarray(shape, dtype, mapped, 0, strides)
-            address = array.__array_interface__["data"][0]
-        self._memory.remember(address, size, self._segments[number][1], path)
-        return array
+                _read_into(file, digest.view(array.__array_interface__["data"][0], size))
+            return array
+        with io.open(path, "rb", buffering=0) as file:
+            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
+        return numpy.frombuffer(mapped, "u1") if dtype is None else numpy.ndarray(shape, dtype, mapped, 0, strides)
 
     def _small(self, numpy, data, dtype, shape, strides):
         array = numpy.empty(len(data), "u1") if dtype is None else _empty_like(numpy, shape, dtype, strides)
@@ -274,12 +304,23 @@ class Reader(object):
         for position, thing in enumerate(self._all(items)):
             flat[position] = thing
 
+    def _S(self, number, blob):  # noqa: N802
+        import numpy
+
+        array = self._objects[number]
+        flat = array.reshape(-1, order="F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C")
+        elements = numpy.empty(len(flat), object)
+        elements[:] = columns.decode(self._read(blob))
+        flat[:] = elements
+        self._columns.remember(array, self._blobs[blob][1])
+
     def _w(self, base, shape, strides, offset, writeable):
         import numpy
 
         base = self._get(base)
-        flat = base.reshape(-1, order="A")
-        item = numpy.lib.stride_tricks.as_strided(flat[offset // 8 :], shape, strides)
+        if base.flags.f_contiguous and not base.flags.c_contiguous:
+            base = base.T
+        item = numpy.ndarray(shape, object, base, offset, strides)
         if not writeable:
             item.flags.writeable = False
         self._add(item)
@@ -288,6 +329,25 @@ class Reader(object):
         import numpy
 
         self._add(numpy.frombuffer(data, dtype)[0] if data else numpy.zeros((), dtype)[()])
+
+
+def ordered_set(elements):
+    """Return a set that gives its elements in an order, if one is found that does: order depends on how a set came to be."""
+    for make in _WAYS:
+        order = list(elements)
+        for _ in range(max(1, min(3 * len(order) + 20, _EFFORT // (len(order) + 1)))):
+            found = make(order)
+            given = list(found)
+            if given == elements:
+                return found
+            wanted, instead = next(pair for pair in zip(elements, given) if pair[0] is not pair[1])
+            order.remove(wanted)
+            order.insert(order.index(instead), wanted)
+    return set(elements)
+
+
+_EFFORT = 100000
+_WAYS = (set, lambda elements: set(dict.fromkeys(elements)), lambda elements: set(set(elements)))
 
 
 def _read_into(file, buffer):
@@ -301,6 +361,8 @@ def _read_into(file, buffer):
 
 def _empty_like(numpy, shape, dtype, strides):
     """Return a new array whose axes lie in memory in a given order."""
+    if len(shape) > 1 and list(strides) == sorted(strides):
+        return numpy.empty(shape, dtype, "F")
     axes = sorted(range(len(shape)), key=lambda axis: (-abs(strides[axis]), axis))
     array = numpy.empty([shape[axis] for axis in axes], dtype)
     back = sorted(range(len(shape)), key=lambda position: axes[position])
@@ -380,7 +442,7 @@ _UNNAMED = {"NoneType": type(None), "ellipsis": type(Ellipsis), "NotImplementedT
 _MAKERS = {
     name: getattr(Reader, "_" + name)
     for name in (
-        "m", "M", "l", "L", "t", "d", "D", "s", "So", "Su", "f", "k", "K", "y", "Y", "T", "g", "z", "x", "o", "O", "c", "C", "v",
-        "a", "e", "E", "w", "n",
+        "m", "M", "l", "L", "t", "d", "D", "s", "so", "Su", "f", "k", "K", "y", "Y", "T", "g", "z", "x", "o", "O", "c", "C", "v",
+        "a", "e", "E", "S", "w", "n",
     )
 }  # fmt: skip

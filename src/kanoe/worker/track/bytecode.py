@@ -128,6 +128,8 @@ def _read_lookers(code, loaded, function, mentions):
         mentions.everything = True
     if "inspect" in loaded and mentioned & {"stack", "trace", "getmembers"}:
         mentions.everything = True
+    if "unittest" in mentioned and "main" in mentioned:
+        mentions.everything = True
     if "sys" in loaded and "modules" in mentioned:
         mentions.everything = True
     if mentioned & {"builtins", "__builtins__"} and mentioned & LOOKERS:

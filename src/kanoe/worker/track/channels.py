@@ -39,7 +39,7 @@ from kanoe_worker.track.plain import __builtins__  # noqa: F401
 hash_below = encoded.hash_below
 
 
-def all_channels(shell, definitions=None):
+def all_channels(shell, definitions=None):  # noqa: ARG001
     """Return the channels of this process, watching.
 
     Args:
@@ -78,22 +78,28 @@ class _Start(object):
         self._children = children
 
     def owns(self, _reference):
+        """See `channels`."""
         return False
 
     def begin(self):
+        """See `channels`."""
         self._children.begin()
 
     def end(self):
+        """See `channels`."""
         self._imports.settle()
         return {}, {}
 
     def restore(self, _values):
+        """See `channels`."""
         return {}
 
     def initial(self):
+        """See `channels`."""
         return {}
 
     def held(self):
+        """See `channels`."""
         return []
 
 

@@ -4,8 +4,10 @@ import linecache
 import marshal
 import sys
 import types
+import weakref
 
 _MARSHAL = 2  # the last version that marks no shared or interned objects: equal code gives equal bytes
+_DIGESTED = {}  # id of a code object -> (weak reference, its bytes): it never changes
 _LINE_NAME = "__firstlineno__"  # 3.13 stores it in class bodies
 
 
@@ -34,7 +36,18 @@ def canonical(code):
 
 def digestible(code):
     """Return `canonical(code)` as bytes."""
-    return marshal.dumps(canonical(code), _MARSHAL)
+    key = id(code)
+    known = _DIGESTED.get(key)
+    if known is not None and known[0]() is code:
+        return known[1]
+    data = marshal.dumps(canonical(code), _MARSHAL)
+
+    def forget(dead):
+        if key in _DIGESTED and _DIGESTED[key][0] is dead:
+            del _DIGESTED[key]
+
+    _DIGESTED[key] = (weakref.ref(code, forget), data)
+    return data
 
 
 def _constants(code):
@@ -52,7 +65,7 @@ def _constant(value):
         return ("frozenset",) + tuple(sorted([marshal.dumps(_constant(item), _MARSHAL) for item in value]))
     if kind is slice:
         return ("slice", _constant(value.start), _constant(value.stop), _constant(value.step))
-    return value
+    return value if kind in _CONSTANTS else ("unknown", kind.__name__)
 
 
 def _line_constant(code):
@@ -153,7 +166,7 @@ def _setter_code():
 
         return setter, held
 
-    return [value for value in outer.__code__.co_consts if type(value) is types.CodeType][0]
+    return next(value for value in outer.__code__.co_consts if type(value) is types.CodeType)
 
 
 _CONSTANTS = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis), slice])

@@ -31,7 +31,7 @@ from kanoe_worker.track import codes
 
 SIMPLE = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis)])
 Function = types.FunctionType
-Cell = type((lambda x: lambda: x)(0).__closure__[0])
+Cell = type(codes.new_cell())
 
 dictionary_of = type.__dict__["__dict__"].__get__
 name_of = type.__dict__["__name__"].__get__
@@ -49,7 +49,9 @@ _GetSet = type(Function.__code__)
 _Member = type(Function.__closure__)
 _BuiltinFunction = type(len)
 _C_DESCRIPTORS = (type(str.join), type(object.__init__), type(dict.__dict__["fromkeys"]))
-_MADE = frozenset(["__dict__", "__weakref__", "_abc_impl", "__slotnames__"])  # what creating a class makes anew, or pickling
+_MADE = frozenset(
+    ["__dict__", "__weakref__", "_abc_impl", "__slotnames__"]
+)  # what creating a class makes anew, or pickling
 _MADE_BY_OLD_PYTHON = frozenset(
     [
         "_abc_registry",
@@ -104,7 +106,9 @@ class Definitions(object):
         known = self._kinds.get(id(thing))
         if known is not None and known[0]() is thing:
             return known[1]
-        found = (kind is Function or _made_by_python(thing)) and library_name(thing) is None and not _is_old_generic(thing)
+        found = (
+            (kind is Function or _made_by_python(thing)) and library_name(thing) is None and not _is_old_generic(thing)
+        )
         _remember(self._kinds, thing, found)
         return found
 
@@ -268,11 +272,13 @@ class Definitions(object):
             values = [_contents(cell) for cell in thing.__closure__ or ()]
             values.extend(thing.__defaults__ or ())
             return codes.digestible(thing.__code__) + _simple(values)
-        names = [class_name(kind) or self.is_definition(kind) and self.reference(kind) for kind in bases_of(thing)]
+        names = [class_name(kind) or (self.is_definition(kind) and self.reference(kind)) for kind in bases_of(thing)]
         entries = [marshal.dumps((qualname_of(thing), str(names)), _MARSHAL)]
         for name, value in sorted(entries_of(thing).items()):
             code = getattr(value, "__code__", None) if type(value) is Function else None
-            entries.append(marshal.dumps(name, _MARSHAL) + (codes.digestible(code) if code is not None else _simple([value])))
+            entries.append(
+                marshal.dumps(name, _MARSHAL) + (codes.digestible(code) if code is not None else _simple([value]))
+            )
         return b"".join(entries)
 
 
@@ -386,7 +392,9 @@ def registered_of(kind):
         found = [reference() for reference in entries["_abc_registry"].data]
     else:
         return ()
-    return tuple(sorted([item for item in found if item is not None], key=lambda item: (_module_name(item), qualname_of(item))))
+    return tuple(
+        sorted([item for item in found if item is not None], key=lambda item: (_module_name(item), qualname_of(item)))
+    )
 
 
 NO_PAYLOAD = ("no payload",)
@@ -413,6 +421,7 @@ def payload_of(member):
 
 
 def state_of(member):
+    """Return the dictionary of a member."""
     return object.__getattribute__(member, "__dict__")
 
 
@@ -425,7 +434,11 @@ def _contents(cell):
 
 def _simple(values):
     """Return bytes of the values that are simple, or of tuples of such; of others nothing."""
-    kept = [value for value in values if type(value) in SIMPLE or (type(value) is tuple and SIMPLE.issuperset(map(type, value)))]
+    kept = [
+        value
+        for value in values
+        if type(value) in SIMPLE or (type(value) is tuple and SIMPLE.issuperset(map(type, value)))
+    ]
     return marshal.dumps(tuple(kept), _MARSHAL) if kept else b""
 
 
@@ -441,7 +454,9 @@ def _module_name(kind):
 
 def _module_dictionary(name):
     module = sys.modules.get(name) or sys.modules.get(_SAME.get(name))
-    return _module_dictionary_of(module) if module is not None and is_among(types.ModuleType, mro_of(type(module))) else {}
+    return (
+        _module_dictionary_of(module) if module is not None and is_among(types.ModuleType, mro_of(type(module))) else {}
+    )
 
 
 def _module_with(dictionary):

@@ -1,7 +1,8 @@
 """What else a cell changes in the process: attributes of libraries, imports with side effects, threads and children left running.
 
-A patch is an attribute of a library's module or class that was bound anew by the notebook, or by another library: `effect:patch:MODULE:NAME`. What a
-library changes of its own (lazy imports, caches, counters) is none. Every cell reads all patches: `effect:patch:*`.
+A patch is an attribute of a library's module or class that was bound anew by the notebook, or by another library:
+`effect:patch:MODULE:NAME`. What a library changes of its own (lazy imports, caches, counters) is none. Every cell reads all
+patches: `effect:patch:*`.
 """
 
 import ctypes
@@ -129,19 +130,23 @@ class Patches(object):
         imports.around(self._before_import, self._after_import)
 
     def owns(self, reference):
+        """See `channels`."""
         return reference.startswith(self.prefix)
 
     def begin(self):
+        """See `channels`."""
         self._before = dict(self._hashes)
         self._early = {}
 
     def end(self):
+        """See `channels`."""
         writes = self._early
         self._compare(writes)
         self._take_new()
         return {self.prefix + "*": hash_below(self._before)}, writes
 
     def restore(self, values):
+        """See `channels`."""
         failed = {}
         for reference, data in values.items():
             if self.owns(reference):
@@ -155,9 +160,11 @@ class Patches(object):
         return failed
 
     def initial(self):
+        """See `channels`."""
         return {}
 
     def held(self):
+        """See `channels`."""
         return [value for value in self._patched.values() if isinstance(value, _CODE) and by_notebook(value)]
 
     def _restore_one(self, reference, failed):
@@ -248,7 +255,7 @@ class Patches(object):
                 return
             self._print = mark
             now = self._versions.now()
-            changed = [position for position, pair in enumerate(zip(now, self._seen)) if pair[0] != pair[1]]
+            changed = [position for position, version in enumerate(now) if version != self._seen[position]]
             self._seen = now
         else:
             changed = range(len(self._owners))
@@ -391,12 +398,14 @@ class Running(object):
         self._alive = {"effect:threads": frozenset(), "effect:children": frozenset()}
 
     def owns(self, reference):
+        """See `channels`."""
         return reference in self._hashes
 
     def begin(self):
-        pass
+        """See `channels`."""
 
     def end(self):
+        """See `channels`."""
         reads, writes = {}, {}
         for reference, alive in (("effect:threads", self._threads()), ("effect:children", self._programs())):
             reads[reference] = self._hashes[reference]
@@ -413,6 +422,7 @@ class Running(object):
         return reads, writes
 
     def restore(self, values):
+        """See `channels`."""
         return {
             reference: "they run where they were started"
             for reference, data in values.items()
@@ -420,9 +430,11 @@ class Running(object):
         }
 
     def initial(self):
+        """See `channels`."""
         return {}
 
     def held(self):
+        """See `channels`."""
         return []
 
     def _threads(self):
@@ -446,7 +458,7 @@ def _is_program(process):
     except OSError:
         return False
     pools = (b"multiprocessing", b"loky", b"joblib", b"resource_tracker", b"forkserver")
-    return words != own and words != b"" and not any(word in words for word in pools)
+    return words not in (own, b"") and not any(word in words for word in pools)
 
 
 class Children(object):

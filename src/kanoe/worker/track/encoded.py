@@ -22,7 +22,7 @@ _MARSHAL = 2  # the last version that does not mark interned or shared objects
 _WRAPPERS = {"staticmethod": staticmethod, "classmethod": classmethod, "property": property}
 
 
-class Lost(Exception):
+class Lost(Exception):  # noqa: N818
     """A value has no bytes; the argument says why."""
 
 
@@ -34,6 +34,7 @@ class Written(tuple):
     """
 
     def __new__(cls, digest, data, lost=None):
+        """Make a pair with a reason."""
         self = tuple.__new__(cls, (digest, data))
         self.lost = lost
         return self
@@ -75,12 +76,13 @@ class _Writer(object):
         self._whole = whole
 
     def write(self, value):
+        """See `channels`."""
         try:
             return marshal.dumps(self._form(value, 0), _MARSHAL)
         except Lost:
             raise
         except Exception as error:
-            raise Lost("it cannot be written: %s" % type(error).__name__)
+            raise Lost("it cannot be written: %s" % type(error).__name__) from None
 
     def _form(self, value, depth):
         kind = type(value)
@@ -179,11 +181,13 @@ class _Pickler(pickle._Pickler):
     """Python's own pickler in Python: it can be told not to share equal strings, which are one object or two as it happens."""
 
     def persistent_id(self, item):
+        """See `channels`."""
         kind = item if isinstance(item, type) else type(item)
         if type.__getattribute__(kind, "__module__") == "__main__":
             raise Lost("an object of the notebook's class %s" % type.__getattribute__(kind, "__qualname__"))
 
     def memoize(self, item):
+        """See `channels`."""
         if type(item) not in (str, bytes):
             pickle._Pickler.memoize(self, item)
 
@@ -195,7 +199,7 @@ def _pickled(value):
     except Lost:
         raise
     except Exception as error:
-        raise Lost("a %s: %s" % (type_name(value), str(error)[:200]))
+        raise Lost("a %s: %s" % (type_name(value), str(error)[:200])) from None
     return buffer.getvalue()
 
 

@@ -63,10 +63,10 @@ class Files(object):
         staging: a folder that Kanoe's own process opens marks in, around its looks at our folders.
     """
 
-    def __init__(self, roots, staging=None):
+    def __init__(self, roots, staging=None, apart=()):
         self.recording = False
         self._pid = os.getpid()
-        self._places = _Places(roots)
+        self._places = _Places(roots, apart)
         self.prefixes = ()
         self._known = {}
         self._links = 0
@@ -122,8 +122,8 @@ class Files(object):
         changed = self._changed()
         self._note_changed(changed)
         self._note_named()
-        alive = _children()
-        if self._child or alive != self._children or alive[1]:
+        children = _children()
+        if self._child or children != self._children or children[1] is None:
             for root in self._places.writable + self._places.inputs:
                 self._note("tree:", root)
         if self._everything:
@@ -625,7 +625,7 @@ class Files(object):
 class _Places(object):
     """The folders, by their names here and on Kaggle."""
 
-    def __init__(self, roots):
+    def __init__(self, roots, apart=()):
         self.writable, self.inputs, self.unwatched = [], [], []
         self._names = {}
         home = None
@@ -636,15 +636,21 @@ class _Places(object):
             home = here if name == "/root" else home
         self.roots = set(self._names)
         self._aliases = []
-        self.single = {path for path in _mounted() if path.startswith(tuple(path + "/" for path in self.inputs))}
+        mounted = _mounted()
+        inputs = tuple(path + "/" for path in self.inputs)
+        self.single = {path for path in mounted if path.startswith(inputs) and os.path.isfile(path)}
         for here in list(self.roots):
             self.add_alias(here)
             if self._names[here] == "/kaggle/input":
                 self._aliases += [(beside, here) for beside in self._beside()]
         self._arrange()
-        self._own = tuple(home + "/" + name for name in _OWN_AT_HOME) if home else ()
+        self._own = tuple(home + "/" + name + "/" for name in _OWN_AT_HOME) if home else ()
+        # The environment and its interpreter may be mounted below the home: no cell writes them.
+        self._own += tuple(path + "/" for path in mounted if path not in self.roots and not path.startswith(inputs))
+        self._own += tuple(os.path.realpath(path) + "/" for path in (sys.prefix, sys.base_prefix))
         temporary = [here for here, name in self._names.items() if name == "/tmp"]
         self._own += tuple(here + "/" + name for here in temporary for name in _OWN_TEMPORARY)
+        self._own += tuple(posixpath.normpath(path) + "/" for path in apart)
 
     def add_alias(self, path):
         """Learn that a folder has another name when its links are followed."""
@@ -700,7 +706,7 @@ class _Places(object):
 
     def is_kernels(self, path):
         """Whether it is the kernel's own, not the notebook's."""
-        return "/__pycache__" in path or "/.ipynb_checkpoints" in path or path.startswith(self._own)
+        return "/__pycache__" in path or "/.ipynb_checkpoints" in path or (path + "/").startswith(self._own)
 
     def mount(self, path):
         """Return the input that a path belongs to."""
@@ -735,7 +741,7 @@ _NAMED = re.compile(r"""['"]([^'"\s:*?<>|]{0,300}(?:\.[A-Za-z][A-Za-z0-9]{0,9}|/
 
 
 def _mounted():
-    """Return the files that are mounted by themselves: who watches their folder is not told of them."""
+    """Return where anything is mounted. Who watches a folder is not told of files in it that are mounted by themselves."""
     try:
         with file_calls.REAL_OPEN("/proc/self/mountinfo", errors="surrogateescape") as lines:
             points = [
@@ -743,7 +749,7 @@ def _mounted():
             ]
     except (OSError, IndexError):
         return []
-    return [point for point in points if os.path.isfile(point)]
+    return [point for point in points if point != "/"]
 
 
 def _stamp(path):
@@ -806,14 +812,31 @@ def _now():
 
 
 def _children():
-    """Return what changes when a child process ended or ran, and whether there is one."""
+    """Return what changes when a child process ended or ran: what ended ones took, what living ones ran; `None`: nobody knows."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = (used.ru_utime, used.ru_stime, used.ru_minflt)
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        alive = True
     except OSError as problem:
-        alive = problem.errno != errno.ECHILD
-    return (used.ru_utime, used.ru_stime, used.ru_minflt), alive
+        return ended, () if problem.errno == errno.ECHILD else None
+    try:
+        return ended, tuple(_ran(str(os.getpid())))
+    except (OSError, ValueError):
+        return ended, None
+
+
+def _ran(process):
+    """Yield, for every process below one, how long each of its threads ran, in nanoseconds (proc(5): `children`, `schedstat`)."""
+    for thread in os.listdir("/proc/%s/task" % process):
+        with file_calls.REAL_OPEN("/proc/%s/task/%s/children" % (process, thread)) as file:
+            children = file.read().split()
+        for child in children:
+            yield child
+            for task in os.listdir("/proc/%s/task" % child):
+                with file_calls.REAL_OPEN("/proc/%s/task/%s/schedstat" % (child, task)) as file:
+                    yield task, file.read().split()[0]
+            for found in _ran(child):
+                yield found
 
 
 def _origin(module):

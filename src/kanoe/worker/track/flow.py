@@ -9,7 +9,7 @@ import ast
 import builtins
 
 from kanoe_worker.track import bytecode
-from kanoe_worker.track.mentions import EVERYTHING, LOOKERS, STRING_READERS, Later, Mentions
+from kanoe_worker.track.mentions import EVERYTHING, FILE, LOOKERS, STRING_READERS, Later, Mentions
 
 # Decorators that do not call what they decorate, as long as the notebook has no functions of its own of these names.
 _QUIET_DECORATORS = frozenset(
@@ -203,6 +203,8 @@ class Flow(object):
             mentions.everything = True
         elif name in LOOKERS and type(node.value).__name__ == "Name" and node.value.id in ("builtins", "__builtins__"):
             mentions.everything = True
+        elif name == "main" and _is_name(node.value, "unittest"):
+            mentions.everything = True
         elif name in ("__dict__", "__setattr__", "__delattr__"):
             mentions.setattrs = True
         elif name == "modules" and _is_name(node.value, "sys"):
@@ -331,7 +333,7 @@ class Flow(object):
 
     def _import(self, node):
         for alias in node.names:
-            if alias.name == "__main__":
+            if alias.name in EVERYTHING:
                 self.mentions.everything = True
             name = alias.asname or alias.name.partition(".")[0]
             self._imported.add(name)
@@ -340,6 +342,8 @@ class Flow(object):
     def _import_from(self, node):
         main = node.module == "__main__" and not node.level
         for alias in node.names:
+            if alias.name in EVERYTHING or (node.module == "unittest" and alias.name == "main"):
+                self.mentions.everything = True
             if main:
                 if alias.name == "*":
                     self.mentions.everything = True
@@ -616,7 +620,7 @@ class Flow(object):
 
     def _run_text(self, name, text):
         try:
-            tree = ast.parse(text.strip())
+            tree = compile(text.strip(), FILE, "exec", ast.PyCF_ONLY_AST, True)
         except (SyntaxError, ValueError):
             return True
         self.mentions.needs.add(name)
@@ -717,7 +721,7 @@ def _module(statements):
 def _code_of(tree, mode, name):
     """Return the code object of the outermost function or class of this name; None where it does not compile by itself."""
     try:
-        todo = [compile(tree, "<cell>", mode, 0, True)]
+        todo = [compile(tree, FILE, mode, 0, True)]
     except (SyntaxError, ValueError):
         return None
     while todo:

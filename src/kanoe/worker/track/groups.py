@@ -14,14 +14,11 @@ def groups(walks):
     union = _Union(walks)
     first = {}
     for reference, walk in walks.items():
-        for key in walk.ids:
-            other = first.setdefault(key, reference)
-            if other is not reference:
-                union.join(other, reference)
-        for key in walk.reached:
-            other = first.setdefault(key, reference)
-            if other is not reference:
-                union.join(other, reference)
+        for keys in (walk.ids, walk.reached):
+            if keys:
+                for key in first.keys() & keys:
+                    union.join(first[key], reference)
+                first.update(dict.fromkeys(keys, reference))
     for one, other in overlaps(walks):
         union.join(one, other)
     return union.groups()

@@ -24,18 +24,16 @@ class Guard(object):
     thread a call can take as long as it likes.
 
     Args:
-        seconds: how long all guarded calls of one `with` block may take together.
+        seconds: of CPU that one call may take; ten times as many by the clock.
     """
 
     def __init__(self, seconds=SECONDS):
         self._seconds = seconds
-        self._inside = False
+        self._started = None
         self._active = False
-        self._expired = False
         self._before = None
 
     def __enter__(self):
-        self._expired = False
         self._active = False
         if threading.current_thread() is threading.main_thread():
             try:
@@ -43,7 +41,7 @@ class Guard(object):
             except (ValueError, OSError):
                 return self
             self._since = time.monotonic()
-            self._theirs = signal.setitimer(signal.ITIMER_REAL, self._seconds, _AGAIN)
+            self._theirs = signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
             self._active = True
         return self
 
@@ -60,19 +58,18 @@ class Guard(object):
             signal.setitimer(signal.ITIMER_REAL, left, interval)
 
     def _ring(self, number, frame):
-        self._expired = True
-        if self._inside:
+        started = self._started
+        if started is None:
+            return
+        cpu, clock = started
+        if time.process_time() - cpu > self._seconds or time.monotonic() - clock > 10 * self._seconds:
             raise Stopped()
 
     def call(self, function, *arguments):
         """Call and return what the function returns; raises Failed whatever it raises."""
-        if self._expired:
-            raise Failed("the values before it took too long")
         limit = sys.getrecursionlimit()
         try:
-            self._inside = True
-            if self._expired:
-                raise Stopped()
+            self._started = (time.process_time(), time.monotonic())
             return function(*arguments)
         except Stopped:
             raise Failed("it takes longer than %g seconds" % self._seconds)
@@ -85,7 +82,7 @@ class Guard(object):
         except BaseException as problem:
             raise Failed(_describe(problem))
         finally:
-            self._inside = False
+            self._started = None
             if sys.getrecursionlimit() != limit:
                 sys.setrecursionlimit(limit)
 

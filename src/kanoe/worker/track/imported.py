@@ -1,7 +1,7 @@
 """Calls a function when a library is imported, and remembers what the notebook imported, in order.
 
-Importing most libraries changes nothing of others; what such an import sets of the process is what a fresh process has, once it imports the same.
-Others are imported again, in order, in every session: `effect:import:MODULE`; nobody reads these references.
+Importing most libraries changes nothing of others; what such an import sets of the process is what a fresh process has, once it imports
+the same. Others are imported again, in order, in every session: `effect:import:MODULE`; nobody reads these references.
 """
 
 import os
@@ -12,11 +12,14 @@ from kanoe_worker.track.encoded import Written, digest_of
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _INERT = frozenset(
-    "IPython PIL albumentations bs4 catboost cv2 cycler dateutil gensim h5py imageio ipykernel ipywidgets jinja2 joblib keras kiwisolver"
-    " librosa lightgbm lxml matplotlib mlxtend networkx nltk numba numexpr numpy openpyxl pandas patsy plotly polars psutil pyarrow pydantic"
-    " pytz requests scipy shap six skimage sklearn spacy sqlalchemy statsmodels sympy tensorflow tokenizers torch torchvision tqdm traitlets"
-    " transformers wordcloud xgboost yaml zmq missingno kaggle_secrets kaggle_datasets kaggle_gcp kaggle_session kaggle_web_client"
-    " kanoe_worker".split()
+    """
+    IPython PIL albumentations bs4 catboost cv2 cycler dateutil gensim h5py imageio ipykernel ipywidgets jinja2
+    joblib keras kiwisolver librosa lightgbm lxml matplotlib mlxtend networkx nltk numba numexpr numpy openpyxl
+    pandas patsy plotly polars psutil pyarrow pydantic pytz requests scipy shap six skimage sklearn spacy
+    sqlalchemy statsmodels sympy tensorflow tokenizers torch torchvision tqdm traitlets transformers wordcloud
+    xgboost yaml zmq missingno kaggle_secrets kaggle_datasets kaggle_gcp kaggle_session kaggle_web_client
+    kanoe_worker
+    """.split()
 )
 _CHANGES = {"seaborn": ("matplotlib",), "mpl_toolkits": ("matplotlib",), "cmocean": ("matplotlib",)}
 _NOT_INERT = ("sklearn.experimental",)
@@ -79,14 +82,17 @@ class Imports(object):
         original = spec.loader.exec_module
         name, loader = spec.name, spec.loader
 
-        def exec_module(module):
-            result = self._run_root(name, original, module) if root else original(module)
+        def load(module):
+            result = original(module)
             try:
                 del loader.exec_module
             except AttributeError:
                 pass
             self._fire(name, sys.modules.get(name, module))
             return result
+
+        def exec_module(module):
+            return self._run_root(name, load, module) if root else load(module)
 
         try:
             loader.exec_module = exec_module
@@ -103,7 +109,7 @@ class Imports(object):
         finally:
             state.depth -= 1
             self.roots.append(name)
-            inert = changes_of(name, module) == ()
+            inert = changes_of(name, module) is not None
             for function in self._after:
                 _call(function, name, inert)
 
@@ -169,12 +175,14 @@ class Imported(object):
         self._told = 0
 
     def owns(self, reference):
+        """See `channels`."""
         return reference.startswith(self.prefix)
 
     def begin(self):
-        pass
+        """See `channels`."""
 
     def end(self):
+        """See `channels`."""
         writes = {}
         roots = self._imports.roots
         for position in range(self._told, len(roots)):
@@ -186,6 +194,7 @@ class Imported(object):
         return {}, writes
 
     def restore(self, values):
+        """See `channels`."""
         failed = {}
         wanted = sorted(
             (data, reference) for reference, data in values.items() if data is not None and self.owns(reference)
@@ -201,9 +210,11 @@ class Imported(object):
         return failed
 
     def initial(self):
+        """See `channels`."""
         return {}
 
     def held(self):
+        """See `channels`."""
         return []
 
     def _import(self, name, reference, failed):

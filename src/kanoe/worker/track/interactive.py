@@ -1,7 +1,7 @@
 """What a notebook sets of IPython and of the interpreter's hooks.
 
-`setting:ipython:CLASS.TRAIT` is configuration (`%config`), `setting:hook:...` what is registered: extensions, magics, formatters, callbacks of
-events, transformers, `sys.excepthook`, streams. What libraries register themselves comes again with them and does not count.
+`setting:ipython:CLASS.TRAIT` is configuration (`%config`), `setting:hook:...` what is registered: extensions, magics, formatters,
+callbacks of events, transformers, `sys.excepthook`, streams. What libraries register themselves comes again with them and does not count.
 """
 
 import functools
@@ -30,10 +30,12 @@ class Configuration(Keyed):
         self.arrive()
 
     def end(self):
+        """See `channels`."""
         self.looked_at_all = True
         return Keyed.end(self)
 
     def current(self):
+        """See `channels`."""
         found = {}
         for configurable in self._configurables():
             kind = type(configurable)
@@ -53,6 +55,7 @@ class Configuration(Keyed):
         return found
 
     def put(self, key, value):
+        """See `channels`."""
         kind, _, name = key.partition(".")
         if kind == "InlineBackend":
             self._inline()
@@ -63,6 +66,7 @@ class Configuration(Keyed):
                 setattr(configurable, name, value)
 
     def drop(self, key):
+        """See `channels`."""
         raise KeyError(key)
 
     def _configurables(self):
@@ -78,7 +82,9 @@ class Configuration(Keyed):
     def _traits(self, kind):
         names = self._names.get(kind)
         if names is None:
-            names = self._names[kind] = sorted(kind.class_traits(config=True))
+            names = self._names[kind] = sorted(
+                name for name in kind.class_traits(config=True) if "_printers" not in name
+            )
         return names
 
     def _usual(self, configurable, name):
@@ -114,10 +120,12 @@ class Hooks(Keyed):
         self.arrive()
 
     def end(self):
+        """See `channels`."""
         self.looked_at_all = True
         return Keyed.end(self)
 
     def current(self):
+        """See `channels`."""
         found = {"sys." + name: getattr(sys, name, None) for name in SYSTEM_HOOKS}
         found["threading.excepthook"] = getattr(threading, "excepthook", None)
         if self._shell is not None:
@@ -129,9 +137,11 @@ class Hooks(Keyed):
         return found
 
     def held(self):
+        """See `channels`."""
         return [value for key, value in self._now.items() if value is not self._default.get(key) and of_notebook(value)]
 
     def put(self, key, value):
+        """See `channels`."""
         kind, _, name = key.partition(":")
         if kind.startswith("sys."):
             setattr(sys, kind[4:], value)
@@ -141,6 +151,7 @@ class Hooks(Keyed):
             getattr(self, "_put_" + kind)(name, value)
 
     def drop(self, key):
+        """See `channels`."""
         kind, _, name = key.partition(":")
         getattr(self, "_put_" + kind)(name, None)
 

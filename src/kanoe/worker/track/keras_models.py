@@ -35,7 +35,11 @@ def _pack_model(model):
         settings = model.get_compile_config()
         _check_configuration(settings)
     history = getattr(model, "history", None)
-    told = {name: history.__dict__.get(name) for name in ("params", "history", "epoch")} if hasattr(history, "__dict__") else None
+    told = (
+        {name: history.__dict__.get(name) for name in ("params", "history", "epoch")}
+        if hasattr(history, "__dict__")
+        else None
+    )
     trained = [layer.trainable for layer in model.layers]
     root = _keras_of(model).__name__
     return (root, text, _values(model.variables), _own_text(settings), _values(_variables(optimizer)), told, trained)
@@ -81,7 +85,7 @@ def _unpack_model(packed):
     __import__(root.split(".")[0])
     keras = sys.modules["keras"] if root == "keras" else sys.modules["tensorflow"].keras
     made = keras.models.model_from_json(text)
-    for layer, flag in zip(made.layers, trained):
+    for layer, flag in zip(made.layers, trained):  # noqa: B905 - Python 3.6
         if layer.trainable is not flag:
             layer.trainable = flag
     _assign(made.variables, values)
@@ -105,7 +109,7 @@ def _attach_history(keras, model, told):
 def _assign(variables, values):
     if len(variables) != len(values):
         raise ValueError("other variables than before")
-    for variable, value in zip(variables, values):
+    for variable, value in zip(variables, values):  # noqa: B905 - Python 3.6
         variable.assign(value)
 
 

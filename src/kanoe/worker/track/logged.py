@@ -21,10 +21,12 @@ class Logging(Keyed):
         imports.around(lambda: None, self._imported)
 
     def end(self):
+        """See `channels`."""
         self.looked_at_all = True
         return Keyed.end(self)
 
     def current(self):
+        """See `channels`."""
         found = {"": self._form("", logging.root), "disable": logging.root.manager.disable}
         for name, logger in list(logging.root.manager.loggerDict.items()):
             if isinstance(logger, logging.Logger):
@@ -35,6 +37,7 @@ class Logging(Keyed):
         return found
 
     def put(self, key, value):
+        """See `channels`."""
         if value is None:
             value = _PLAIN
         if key == "disable":
@@ -48,6 +51,7 @@ class Logging(Keyed):
             logger.handlers[:] = [_made(form) for form in value[3]]
 
     def drop(self, key):
+        """See `channels`."""
         self.put(key, None)
 
     def _imported(self, _name, _inert):

@@ -125,12 +125,16 @@ class Magics(object):
         if statement is None:
             for word in _WORD.findall(line):
                 flow.look_up(word)
-        aside = name == "timeit"
-        for source in (statement, body):
-            if source and aside:
-                flow.run_aside(lambda source=source: self._walk(flow, source))
-            elif source:
-                self._walk(flow, source)
+
+        def walk():
+            for source in (statement, body):
+                if source:
+                    self._walk(flow, source)
+
+        if name == "timeit":  # what it binds are variables of a function
+            flow.run_aside(walk)
+        else:
+            walk()
 
     def _statement(self, line):
         """Return a line without the options in front; None where it is no code either way."""

@@ -13,13 +13,14 @@ EVERYTHING = frozenset(
     " f_globals f_locals __globals__ func_globals tb_frame gi_frame cr_frame ag_frame _getframe currentframe getouterframes"
     " getinnerframes _current_frames get_objects get_referrers get_referents testmod testfile run_docstring_examples"
     " dump_session load_session dump_module load_module execfile runpy run_path set_trace post_mortem"
-    " __main__".split()
+    " loadTestsFromModule TestProgram ipytest __main__".split()
 )
 # Functions of libraries that look up the names that stand in a string.
 STRING_READERS = frozenset(
     "query eval evaluate re_evaluate sql execute sqldf from_query from_formula from_query_string dmatrix dmatrices ols gls wls glm"
     " logit probit mixedlm gee rlm quantreg poisson phreg anova_lm model_matrix get_type_hints validate getArguments".split()
 )
+FILE = "<kanoe>"  # the name under which code is compiled that does not run
 _WORD = re.compile(r"[^\W\d]\w*")
 _AT = re.compile(r"@\s*([^\W\d]\w*)")
 _SQL = re.compile(r"\b(select|from|insert|update|join|describe|summarize|pivot)\b", re.IGNORECASE)

@@ -1,5 +1,6 @@
 """Savers for what libraries of machine learning and drawing make. Nothing here imports a library that is not there already."""
 
+import copyreg
 import functools
 import sys
 import types
@@ -72,7 +73,11 @@ def _tensor_over(memory, name, place):
     size = torch.empty(0, dtype=dtype).element_size()
     storage = whole.untyped_storage() if hasattr(whole, "untyped_storage") else None
     if storage is None:  # before 2.0: a storage has a type
-        plain = {1: "i1", 2: "i2", 4: "i4", 8: "i8", 16: "c16"}[size] if name in _UNKNOWN_TO_NUMPY else _NUMPY_NAMES.get(name, name)
+        plain = (
+            {1: "i1", 2: "i2", 4: "i4", 8: "i8", 16: "c16"}[size]
+            if name in _UNKNOWN_TO_NUMPY
+            else _NUMPY_NAMES.get(name, name)
+        )
         whole = torch.from_numpy(memory.view(plain))
         storage = (whole if whole.dtype is dtype else whole.view(dtype)).storage()
     return torch.empty(0, dtype=dtype).set_(storage, *place)
@@ -99,7 +104,11 @@ def _finished(kind, tensor, gradient, attributes):
 
 def _pack_far_tensor(tensor):
     plain = tensor.detach()
-    if not plain.is_contiguous() or plain.storage_offset() or _storage_size(plain) != plain.numel() * plain.element_size():
+    if (
+        not plain.is_contiguous()
+        or plain.storage_offset()
+        or _storage_size(plain) != plain.numel() * plain.element_size()
+    ):
         raise ValueError("a view of memory on %s" % tensor.device)
     return (type(tensor), str(tensor.device), plain.cpu(), _gradient(tensor), _attributes(tensor))
 
@@ -198,9 +207,15 @@ def _count_steps(optimizer, mark):
         return function.__get__(found, type(found))(*arguments, **named)
 
     setattr(step, mark, True)
-    optimizer.step = step if mark == "_with_counter" else types.MethodType(lambda found, *a, **k: step(*a, **k), optimizer)
-    if mark != "_with_counter":
-        setattr(optimizer.step.__func__, mark, True)
+    optimizer.step = step if mark == "_with_counter" else _as_method(step, mark, optimizer)
+
+
+def _as_method(step, mark, optimizer):
+    def method(_, *arguments, **named):
+        return step(*arguments, **named)
+
+    setattr(method, mark, True)
+    return types.MethodType(method, optimizer)
 
 
 _TENSOR = Saver(_pack_tensor, _unpack_tensor)
@@ -214,7 +229,11 @@ _SCRIPT = lost("a TorchScript program")
 
 
 def _choose_lightgbm(booster):
-    return lost("a LightGBM booster that is still in training") if getattr(booster, "train_set", None) is not None else None
+    return (
+        lost("a LightGBM booster that is still in training")
+        if getattr(booster, "train_set", None) is not None
+        else None
+    )
 
 
 def _choose_dataset(dataset):
@@ -244,6 +263,56 @@ def _unpack_catboost(packed):
     made = packed[0].__new__(packed[0])
     made.__setstate__(packed[1])
     return made
+
+
+# ---- spaCy ------------------------------------------------------------------------------------------------------------------
+# Its store of strings grows with every text: it is kept, but it is not part of the value.
+
+
+def _pack_registered(thing):
+    return copyreg.dispatch_table[type(thing)](thing)[:2]
+
+
+def _unpack_registered(packed):
+    return packed[0](*packed[1])
+
+
+def _choose_registered(saver):
+    return lambda thing: saver if type(thing) in copyreg.dispatch_table else None
+
+
+def _pack_language(language):
+    return (type(language), language.__dict__)
+
+
+def _unpack_language(packed):
+    made = packed[0].__new__(packed[0])
+    made.__dict__.update(packed[1])
+    return made
+
+
+def _canonical_language(language):
+    return (language.config.to_str(), language.to_bytes(exclude=["vocab"]), _canonical_vocabulary(language.vocab))
+
+
+def _canonical_vocabulary(vocabulary):
+    return (vocabulary.lang, vocabulary.vectors.to_bytes(exclude=["strings"]))
+
+
+def _canonical_document(document):
+    return (document.to_bytes(exclude=["strings"]), _canonical_vocabulary(document.vocab))
+
+
+def _reach_language(language):
+    return [language.vocab] + [component for _, component in language._components]
+
+
+def _reach_document(document):
+    return [document.vocab]
+
+
+_VOCABULARY = Saver(_pack_registered, _unpack_registered, _canonical_vocabulary)
+_DOCUMENT = Saver(_pack_registered, _unpack_registered, _canonical_document, reach=_reach_document)
 
 
 # ---- drawing ----------------------------------------------------------------------------------------------------------------
@@ -295,6 +364,9 @@ TABLE = {
     "xgboost.core.DMatrix": lost("an XGBoost DMatrix"),
     "catboost.core._CatBoostBase": Saver(_pack_catboost, _unpack_catboost, _canonical_catboost),
     "catboost.core.Pool": lost("a CatBoost pool"),
+    "spacy.language.Language": Saver(_pack_language, _unpack_language, _canonical_language, reach=_reach_language),
+    "spacy.vocab.Vocab": _choose_registered(_VOCABULARY),
+    "spacy.tokens.doc.Doc": _choose_registered(_DOCUMENT),
     "matplotlib.artist.Artist": _ARTIST,
     "matplotlib.animation.Animation": _GRID,
     "matplotlib.backend_bases.FigureCanvasBase": _GRID,
@@ -323,4 +395,6 @@ TABLE = {
     "pyspark.context.SparkContext": lost("a session of Spark"),
     "h2o.frame.H2OFrame": lost("data of H2O"),
 }
-EXACT = frozenset(name for name in TABLE if name.startswith(("torch.Tensor", "torch._tensor", "torch.tensor", "torch.nn.parameter")))
+EXACT = frozenset(
+    name for name in TABLE if name.startswith(("torch.Tensor", "torch._tensor", "torch.tensor", "torch.nn.parameter"))
+)

@@ -13,21 +13,27 @@ class Network(object):
         self._install()
 
     def owns(self, reference):
+        """See `channels`."""
         return reference == "network"
 
     def begin(self):
+        """See `channels`."""
         self._used = False
 
     def end(self):
+        """See `channels`."""
         return {}, ({"network": True} if self._used else {})
 
     def restore(self, values):
+        """See `channels`."""
         return {}
 
     def initial(self):
+        """See `channels`."""
         return {}
 
     def held(self):
+        """See `channels`."""
         return []
 
     def _install(self):

@@ -1,7 +1,7 @@
 """Libraries whose state nobody can see: one chained reference each, `opaque:NAME`, read and written by every cell that touches them.
 
-Touching is seen where the library has a place that all its work goes through; where that place is not found, every cell touches the library from
-its import on.
+Touching is seen where the library has a place that all its work goes through; where that place is not found, every cell touches
+the library from its import on.
 """
 
 import os
@@ -22,12 +22,15 @@ class Opaque(object):
             imports.when(module, lambda found, name=name, watch=watch: self._arrive(name, watch, found))
 
     def owns(self, reference):
+        """See `channels`."""
         return reference.startswith("opaque:")
 
     def begin(self):
+        """See `channels`."""
         self._touched.clear()
 
     def end(self):
+        """See `channels`."""
         reads, writes = {}, {}
         for name in sorted(self._touched | self._blind):
             reference = "opaque:" + name
@@ -38,12 +41,15 @@ class Opaque(object):
         return reads, writes
 
     def restore(self, values):
+        """See `channels`."""
         return {}
 
     def initial(self):
+        """See `channels`."""
         return {}
 
     def held(self):
+        """See `channels`."""
         return []
 
     def touch(self, name):
@@ -65,10 +71,12 @@ def _watch_tensorflow(_module, touch):
     place = "_thread_local_data"
 
     def read(self):
+        """See `channels`."""
         touch()
         return self.__dict__[place]
 
     def write(self, value):
+        """See `channels`."""
         self.__dict__[place] = value
 
     setattr(kind, place, property(read, write))
@@ -101,6 +109,7 @@ def _tell(owner, name, touch):
     function = getattr(owner, name)
 
     def wrapper(*arguments, **options):
+        """See `channels`."""
         touch()
         return function(*arguments, **options)
 

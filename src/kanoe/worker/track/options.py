@@ -29,6 +29,7 @@ class Pandas(Keyed):
         self.arrive()
 
     def current(self):
+        """See `channels`."""
         found = {}
         todo = [("", self._config._global_config)]
         while todo:
@@ -41,12 +42,15 @@ class Pandas(Keyed):
         return found
 
     def put(self, key, value):
+        """See `channels`."""
         self._config.set_option(key, value)
 
     def always(self, keys):
+        """See `channels`."""
         return [key for key in keys if not (self._watched and key.startswith(_ASKED_FOR))]
 
     def end(self):
+        """See `channels`."""
         if self._here and not self._watched:
             self.looked_at_all = True
         reads, writes = Keyed.end(self)
@@ -291,15 +295,15 @@ def library_settings():
         Setting("nltk.path", lambda: list(_module("nltk.data").path), _set_nltk_path, module="nltk.data"),
         Setting(
             "plotly.template",
-            lambda: _module("plotly.io").templates.default,
-            lambda value: setattr(_module("plotly.io").templates, "default", value),
-            module="plotly.io",
+            lambda: _module("plotly.io._templates").templates.default,
+            lambda value: setattr(_module("plotly.io._templates").templates, "default", value),
+            module="plotly.io._templates",
         ),
         Setting(
             "plotly.renderer",
-            lambda: _module("plotly.io").renderers.default,
-            lambda value: setattr(_module("plotly.io").renderers, "default", value),
-            module="plotly.io",
+            lambda: _module("plotly.io._renderers").renderers.default,
+            lambda value: setattr(_module("plotly.io._renderers").renderers, "default", value),
+            module="plotly.io._renderers",
         ),
         Setting(
             "plotly.express",

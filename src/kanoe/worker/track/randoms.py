@@ -29,13 +29,16 @@ class Randoms(object):
             imports.when(generator.module, generator.arrived)
 
     def owns(self, reference):
+        """See `channels`."""
         return reference in self._references
 
     def begin(self):
+        """See `channels`."""
         for generator in self.generators:
             generator.begin()
 
     def end(self):
+        """See `channels`."""
         reads, writes = {}, {}
         children = self._children()
         for generator in self.generators:
@@ -43,6 +46,7 @@ class Randoms(object):
         return reads, writes
 
     def restore(self, values):
+        """See `channels`."""
         failed = {}
         for reference, data in values.items():
             generator = self._references.get(reference)
@@ -54,9 +58,11 @@ class Randoms(object):
         return failed
 
     def initial(self):
+        """See `channels`."""
         return {generator.reference: generator.first for generator in self.generators}
 
     def held(self):
+        """See `channels`."""
         return []
 
 
@@ -177,15 +183,19 @@ class Python(Generator):
     module = "random"
 
     def draw(self):
+        """See `channels`."""
         return random.Random(int.from_bytes(entropy(32), "little")).getstate()
 
     def get(self):
+        """See `channels`."""
         return random._inst.getstate()
 
     def set(self, state):
+        """See `channels`."""
         random._inst.setstate(state)
 
     def watch(self):
+        """See `channels`."""
         _replace([random], ["seed", "setstate"], self.seeding)
         _replace([random], ["getstate"], self.asking)
 
@@ -197,21 +207,25 @@ class Numpy(Generator):
     module = "numpy.random"
 
     def draw(self):
+        """See `channels`."""
         return (entropy(4 * _WORDS), _WORDS, 0, 0.0)
 
     def get(self):
+        """See `channels`."""
         state = self._get()
         if type(state) is dict:  # another bit generator was set
             return repr(state)
         return (state[1].tobytes(), int(state[2]), int(state[3]), float(state[4]))
 
     def set(self, state):
+        """See `channels`."""
         if type(state) is str:
             raise ValueError("another bit generator was set")
         key = struct.unpack("<%dI" % _WORDS, state[0])
         self._set(("MT19937", key) + tuple(state[1:]))
 
     def watch(self):
+        """See `channels`."""
         self._get = self.library.get_state
         self._set = self.library.set_state
         owners = [module for module in (self.library, sys.modules.get("numpy.random.mtrand")) if module is not None]
@@ -226,12 +240,15 @@ class Torch(Generator):
     module = "torch"
 
     def draw(self):
+        """See `channels`."""
         return int.from_bytes(entropy(7), "little")
 
     def get(self):
+        """See `channels`."""
         return self._get().numpy().tobytes()
 
     def set(self, state):
+        """See `channels`."""
         if type(state) is int:
             self._generator.manual_seed(state)
             return
@@ -239,6 +256,7 @@ class Torch(Generator):
         self._set(words)
 
     def watch(self):
+        """See `channels`."""
         self._generator = self.library.default_generator
         self._get = self.library.random.get_rng_state
         self._set = self.library.random.set_rng_state

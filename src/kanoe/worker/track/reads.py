@@ -4,11 +4,10 @@ import ast
 import warnings
 
 from kanoe_worker.track import bytecode, flow, magics
-from kanoe_worker.track.mentions import Closure, Later, Mentions
+from kanoe_worker.track.mentions import FILE, Closure, Later, Mentions
 
 __all__ = ["Closure", "Later", "Mentions", "closure", "mentions_of_code", "mentions_of_source"]
 
-_AWAIT = getattr(ast, "PyCF_ALLOW_TOP_LEVEL_AWAIT", 0)
 mentions_of_code = bytecode.mentions_of_code
 
 
@@ -19,9 +18,13 @@ def mentions_of_source(source, shell=None):
         source: the cell as it stands in the notebook, magics and all.
         shell: IPython's shell, whose own transformers are asked; without, the usual forms are known.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    # Not `catch_warnings`: it lets every warning that was already shown be shown again.
+    show = warnings._showwarnmsg
+    warnings._showwarnmsg = lambda message: None if message.filename == FILE else show(message)
+    try:
         return _mentions_of_source(source, shell)
+    finally:
+        warnings._showwarnmsg = show
 
 
 def _mentions_of_source(source, shell):
@@ -55,6 +58,10 @@ def _parse(source, shell):
     return None if tree is None else tree.body
 
 
+def _parsed(text):
+    return compile(text, FILE, "exec", ast.PyCF_ONLY_AST, True)
+
+
 def _may_be_changed(source):
     """Return whether the shell may make something else of code that is Python as it stands: a magic without its sign, a prompt."""
     text = source.strip()
@@ -63,14 +70,14 @@ def _may_be_changed(source):
 
 def _tree(text):
     try:
-        return ast.parse(text)
+        return _parsed(text)
     except (SyntaxError, ValueError, MemoryError, OverflowError):
         pass
     if "await" not in text and "async" not in text:
         return None
     # Before Python 3.7 `await` is a word of its own in coroutines only.
     try:
-        tree = ast.parse("async def __wrapper__():\n" + "".join("    " + line for line in text.splitlines(True)) + "\n    pass\n")
+        tree = _parsed("async def __wrapper__():\n" + "".join("    " + line for line in text.splitlines(True)) + "\n    pass\n")
     except (SyntaxError, ValueError, MemoryError, OverflowError):
         return None
     wrapper = tree.body[0]
@@ -89,6 +96,9 @@ def closure(mentions, state, words=False):
     return _Reach(mentions, state, words).found()
 
 
+_NOT_OF_THE_PROCESS = ("name:", "def:", "out:", "file:", "folder:")
+
+
 class _Reach(object):
     def __init__(self, mentions, state, words):
         self._state = state
@@ -105,7 +115,7 @@ class _Reach(object):
         self._take(self._cell)
         self._guards()
         for reference, entry in self._state.items():
-            if not reference.startswith(("name:", "def:", "file:", "folder:")) and entry.get("needs"):
+            if not reference.startswith(_NOT_OF_THE_PROCESS) and entry.get("needs"):
                 self._needs(entry)
         if self._results is None or self._results:
             self._take_results()

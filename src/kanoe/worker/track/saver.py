@@ -14,7 +14,7 @@ class Saver(object):
         self.alone = alone
 
 
-def _nothing(thing):
+def _nothing(_thing):
     return ()
 
 

@@ -76,6 +76,10 @@ def _unpack_named(packed):
     return named(*packed)
 
 
+def _by_name(module, name):
+    return Saver(lambda _: (module, name), _unpack_named, leaf=True)
+
+
 def _sentinels(kind):
     """Return a choice that recognises the objects that a library made beside their class (`dataclasses.MISSING`), or None."""
     module = definitions._module_name(kind)
@@ -139,7 +143,7 @@ _STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__"
 def _choose_stream(thing):
     for name in _STREAMS:
         if getattr(sys, name, None) is thing:
-            return Saver(lambda thing: ("sys", name), _unpack_named, leaf=True)
+            return _by_name("sys", name)
     return _choose_file(thing) if _full_name(type(thing)).startswith("_io.") else Saver(lost="a stream")
 
 
@@ -162,11 +166,11 @@ def _choose_logger(thing):
 _LOGGER = Saver(_pack_logger, _unpack_logger, leaf=True)
 
 
-def _unpack_shell(packed):
+def _unpack_shell(_packed):
     return sys.modules["IPython.core.interactiveshell"].InteractiveShell._instance
 
 
-_SHELL = Saver(lambda thing: "shell", _unpack_shell, leaf=True)
+_SHELL = Saver(lambda _: "shell", _unpack_shell, leaf=True)
 
 
 # ---- Python's own building blocks -------------------------------------------------------------------------------------------
@@ -258,7 +262,11 @@ def _unpack_descriptor(packed):
 
 
 def _choose_descriptor(thing):
-    return _DESCRIPTOR if dictionary_of(thing.__objclass__).get(thing.__name__) is thing else Saver(lost="a descriptor of a class")
+    return (
+        _DESCRIPTOR
+        if dictionary_of(thing.__objclass__).get(thing.__name__) is thing
+        else Saver(lost="a descriptor of a class")
+    )
 
 
 _DESCRIPTOR = Saver(_pack_descriptor, _unpack_descriptor)
@@ -274,10 +282,10 @@ def _unpack_proxy(packed):
 
 def _choose_proxy(thing):
     under = gc.get_referents(thing)
-    return _PROXY if len(under) == 1 and not _belongs_to_class(under[0], thing) else Saver(lost="a class's dictionary")
+    return _PROXY if len(under) == 1 and not _belongs_to_class(under[0]) else Saver(lost="a class's dictionary")
 
 
-def _belongs_to_class(under, thing):
+def _belongs_to_class(under):
     return type(under) is dict and any([type(item) is definitions._GetSet for item in under.values()])
 
 
@@ -344,7 +352,7 @@ def _choose_lock(thing):
     return _LOCK if not thing.locked() else _HELD_LOCK
 
 
-def _unpack_lock(packed):
+def _unpack_lock(_packed):
     return threading.Lock()
 
 
@@ -355,12 +363,12 @@ def _choose_recursive_lock(thing):
     return _RECURSIVE_LOCK
 
 
-def _unpack_recursive_lock(packed):
+def _unpack_recursive_lock(_packed):
     return threading.RLock()
 
 
-_LOCK = Saver(lambda thing: "lock", _unpack_lock)
-_RECURSIVE_LOCK = Saver(lambda thing: "rlock", _unpack_recursive_lock)
+_LOCK = Saver(lambda _: "lock", _unpack_lock)
+_RECURSIVE_LOCK = Saver(lambda _: "rlock", _unpack_recursive_lock)
 _HELD_LOCK = Saver(lost="a lock that somebody holds")
 
 
@@ -381,7 +389,9 @@ def _pack_file(thing):
     raw = thing if kind == "FileIO" else thing.raw if kind != "TextIOWrapper" else thing.buffer.raw
     if type(raw) is not io.FileIO or type(raw.name) not in (str, bytes):
         raise ValueError("a file that is no file")
-    text = (thing.buffer.__class__.__name__, thing.mode, thing.encoding, thing.errors) if kind == "TextIOWrapper" else None
+    text = (
+        (thing.buffer.__class__.__name__, thing.mode, thing.encoding, thing.errors) if kind == "TextIOWrapper" else None
+    )
     return (kind, raw.name, text)
 
 
@@ -409,12 +419,19 @@ def _choose_match(thing):
     for name in ("search", "match", "fullmatch"):
         again = getattr(thing.re, name)(thing.string, thing.pos, thing.endpos)
         if again is not None and again.regs == thing.regs:
-            return Saver(lambda thing: (name, thing.re, thing.string, thing.pos, thing.endpos), _unpack_match)
+            return _MATCHES[name]
     return Saver(lost="a match of a regular expression")
+
+
+def _pack_match(name):
+    return lambda thing: (name, thing.re, thing.string, thing.pos, thing.endpos)
 
 
 def _unpack_match(packed):
     return getattr(packed[1], packed[0])(*packed[2:])
+
+
+_MATCHES = {name: Saver(_pack_match(name), _unpack_match) for name in ("search", "match", "fullmatch")}
 
 
 def _pack_type_variable(thing):
@@ -422,7 +439,14 @@ def _pack_type_variable(thing):
     return (type(thing), thing.__name__, getattr(thing, "__constraints__", ()), options)
 
 
-_VARIABLE_OPTIONS = ("__bound__", "__covariant__", "__contravariant__", "__infer_variance__", "__default__", "__module__")
+_VARIABLE_OPTIONS = (
+    "__bound__",
+    "__covariant__",
+    "__contravariant__",
+    "__infer_variance__",
+    "__default__",
+    "__module__",
+)
 
 
 def _unpack_type_variable(packed):
@@ -458,7 +482,7 @@ def _in_module(thing, module, name):
         return None
     if definitions._module_dictionary(module).get(name) is not thing:
         return None
-    return Saver(lambda thing: (module, name), _unpack_named, leaf=True)
+    return _by_name(module, name)
 
 
 _TYPE_VARIABLE = Saver(_pack_type_variable, _unpack_type_variable)
@@ -548,8 +572,27 @@ def _choose_exception(thing):
 _PLAIN_EXCEPTIONS = frozenset(
     map(
         id,
-        [object, BaseException, Exception, ArithmeticError, LookupError, ValueError, TypeError, RuntimeError, KeyError, IndexError]
-        + [AssertionError, NotImplementedError, ZeroDivisionError, Warning, UserWarning, RuntimeWarning, DeprecationWarning],
+        [
+            object,
+            BaseException,
+            Exception,
+            ArithmeticError,
+            LookupError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+            KeyError,
+            IndexError,
+        ]
+        + [
+            AssertionError,
+            NotImplementedError,
+            ZeroDivisionError,
+            Warning,
+            UserWarning,
+            RuntimeWarning,
+            DeprecationWarning,
+        ],
     )
 )
 
@@ -620,6 +663,8 @@ _BY_NAME = {
     "_weakrefset.WeakSet": _WEAK,
     "builtins.weakproxy": _lost("a weak proxy"),
     "builtins.weakcallableproxy": _lost("a weak proxy"),
+    "weakref.ProxyType": _lost("a weak proxy"),
+    "weakref.CallableProxyType": _lost("a weak proxy"),
     "weakref.finalize": _lost("a finalizer"),
     "_thread.lock": _choose_lock,
     "_thread.RLock": _choose_recursive_lock,
@@ -660,6 +705,7 @@ _BY_NAME = {
     "multiprocessing.managers.BaseProxy": _PROCESS,
     "multiprocessing.queues.Queue": _lost("a queue between processes"),
     "multiprocessing.queues.SimpleQueue": _lost("a queue between processes"),
+    "multiprocessing.synchronize.SemLock": _lost("a lock between processes"),
     "multiprocessing.connection._ConnectionBase": _lost("a pipe"),
     "concurrent.futures._base.Executor": _lost("a pool"),
     "sqlite3.Connection": _DATABASE,
@@ -689,8 +735,8 @@ _BY_NAME = {
     "types.GenericAlias": Saver(_pack_plain_alias, _unpack_plain_alias, leaf=True),
     "typing.GenericMeta": _choose_old_generic,
     "builtins.BaseException": _choose_exception,
-    "kanoe_worker.track.definitions.Line": Saver(_pack_line, _unpack_line, lambda thing: (), leaf=True),
-    "kanoe.worker.track.definitions.Line": Saver(_pack_line, _unpack_line, lambda thing: (), leaf=True),
+    "kanoe_worker.track.definitions.Line": Saver(_pack_line, _unpack_line, lambda _: (), leaf=True),
+    "kanoe.worker.track.definitions.Line": Saver(_pack_line, _unpack_line, lambda _: (), leaf=True),
 }
 _BY_NAME.update(models.TABLE)
 _BY_NAME.update(keras_models.TABLE)

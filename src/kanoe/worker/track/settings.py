@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import time
+from math import isnan
 
 from kanoe_worker.track import encoded
 from kanoe_worker.track.encoded import Lost, hash_below
@@ -60,13 +61,16 @@ class Settings(object):
                 imports.when(entry.module, lambda _module, entry=entry: self._arrive(entry))
 
     def owns(self, reference):
+        """See `channels`."""
         return reference in self._references
 
     def begin(self):
+        """See `channels`."""
         for entry in self._active:
             entry.touched = False
 
     def end(self):
+        """See `channels`."""
         reads, writes = {}, {}
         for entry in self._active:
             reference = entry.reference
@@ -84,6 +88,7 @@ class Settings(object):
         return reads, writes
 
     def restore(self, values):
+        """See `channels`."""
         failed = {}
         for reference, data in values.items():
             if not self.owns(reference):
@@ -98,9 +103,11 @@ class Settings(object):
         return failed
 
     def initial(self):
+        """See `channels`."""
         return {}
 
     def held(self):
+        """See `channels`."""
         return []
 
     def _arrive(self, entry):
@@ -154,6 +161,7 @@ class Keyed(object):
         self._hashes = {}  # of the keys that differ from a fresh process
 
     def owns(self, reference):
+        """See `channels`."""
         return reference.startswith(self.prefix)
 
     def absorb(self, before):
@@ -179,10 +187,12 @@ class Keyed(object):
         self.restore({reference: data for reference, data in waiting.items() if data is not None})
 
     def begin(self):
+        """See `channels`."""
         self.looked.clear()
         self.looked_at_all = False
 
     def end(self):
+        """See `channels`."""
         reads, writes = {}, {}
         if not self._here:
             return reads, writes
@@ -209,6 +219,7 @@ class Keyed(object):
         return ()
 
     def restore(self, values):
+        """See `channels`."""
         failed, known = {}, {}
         for reference, data in values.items():
             if not self.owns(reference):
@@ -236,9 +247,11 @@ class Keyed(object):
         return failed
 
     def initial(self):
+        """See `channels`."""
         return {}
 
     def held(self):
+        """See `channels`."""
         return []
 
     def _same(self, now, before):
@@ -279,14 +292,13 @@ def plainly_same(value, other):
     if kind in (str, int, bool, bytes, complex):
         return value == other
     if kind is float:
-        return value == other or (value != value and other != other)
+        return value == other or (isnan(value) and isnan(other))
     if kind in (list, tuple):
         return len(value) == len(other) and all(map(plainly_same, value, other))
     if kind is dict:
         if len(value) != len(other):
             return False
-        pairs = zip(value.items(), other.items())
-        return all(plainly_same(one[0], two[0]) and plainly_same(one[1], two[1]) for one, two in pairs)
+        return all(map(plainly_same, value, other)) and all(map(plainly_same, value.values(), other.values()))
     return False
 
 
@@ -295,6 +307,7 @@ def plainly_same(value, other):
 
 def _copied(get):
     def read():
+        """See `channels`."""
         value = get()
         return list(value) if type(value) is list else "replaced by a %s" % type(value).__name__
 
@@ -303,6 +316,7 @@ def _copied(get):
 
 def _write_list(get):
     def write(value):
+        """See `channels`."""
         if type(value) is not list:
             raise Lost("it was replaced")
         get()[:] = value
@@ -421,27 +435,33 @@ class Environ(Keyed):
         self._marked = self.current()
 
     def current(self):
+        """See `channels`."""
         return {os.fsdecode(key): os.fsdecode(value) for key, value in os.environ._data.items()}
 
     def put(self, key, value):
+        """See `channels`."""
         if value is None:
             self.drop(key)
         else:
             os.environ[key] = value
 
     def drop(self, key):
+        """See `channels`."""
         os.environ.pop(key, None)
 
     def begin(self):
+        """See `channels`."""
         Keyed.begin(self)
         self._watching = type(os.environ) is self._kind
 
     def end(self):
+        """See `channels`."""
         if not (self._watching and type(os.environ) is self._kind) or self._children():
             self.looked_at_all = True
         return Keyed.end(self)
 
     def always(self, keys):
+        """See `channels`."""
         return [key for key in keys if key.startswith(_ASKED_BY_C) or self._spelled.anywhere(key)]
 
     def _watch(self):

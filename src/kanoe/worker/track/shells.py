@@ -107,12 +107,22 @@ def _pack_function(known, packed, reference, thing):
     held["parameters"] = getattr(thing, "__type_params__", ())
     early = [(cell, _early(known, packed.contents[cell])) for cell in cells if cell in packed.contents]
     early.append(("defaults", _early(known, thing.__defaults__ or ())))
-    early.extend([("keyword " + name, _early(known, value)) for name, value in sorted((thing.__kwdefaults__ or {}).items())])
+    early.extend(
+        [("keyword " + name, _early(known, value)) for name, value in sorted((thing.__kwdefaults__ or {}).items())]
+    )
     if type(space) is tuple:
         entries = [entry for entry in packed.contents[space[0]].items() if entry[0] != "__builtins__"]
         early.extend([("global " + name, _early(known, value)) for name, value in entries])
     early = [entry for entry in early if entry[1] is not None]
-    packed.frames[reference] = ("function", thing.__name__, codes.pack(thing.__code__), space, builtins_there, tuple(cells), early)
+    packed.frames[reference] = (
+        "function",
+        thing.__name__,
+        codes.pack(thing.__code__),
+        space,
+        builtins_there,
+        tuple(cells),
+        early,
+    )
     packed.contents[reference] = held
 
 
@@ -197,7 +207,9 @@ class _Maker(object):
                 if found is None:
                     raise LookupError("%s is not there" % token)
                 return found
-            self.objects[token] = self._function(*frame[1:]) if frame[0] == "function" else self._class(token, *frame[1:])
+            self.objects[token] = (
+                self._function(*frame[1:]) if frame[0] == "function" else self._class(token, *frame[1:])
+            )
         return self.objects[token]
 
     def put(self, reference, place, form):
@@ -280,6 +292,10 @@ def _new_member(kind, payload):
     return base.__new__(kind, payload[1])
 
 
+def _told(_kind, **_others):
+    """Stand for `__init_subclass__`."""
+
+
 @contextlib.contextmanager
 def _nobody_told(bases):
     """Let no base hear of a new subclass meanwhile: what it then did is restored with the base."""
@@ -288,7 +304,7 @@ def _nobody_told(bases):
         value = definitions.dictionary_of(kind).get(_INHERIT)
         if type(value) is classmethod:
             owners.append((kind, value))
-    silent = classmethod(lambda cls, **others: None)
+    silent = classmethod(_told)
     try:
         for kind, _ in owners:
             type.__setattr__(kind, _INHERIT, silent)

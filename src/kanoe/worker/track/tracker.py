@@ -12,7 +12,6 @@ The session's names live in a plain dictionary, Jupyter's own. What a cell may r
 that it reaches; what it wrote is found by comparing values.
 """
 
-import json
 import random
 import time
 
@@ -32,7 +31,8 @@ class Tracker:
 
     Args:
         kernel: the ipykernel.
-        configuration: `staging` and `given`: folders; `roots`: files' folders by the paths they have on Kaggle.
+        configuration: `staging` and `given`: folders; `roots`: files' folders by the paths they have on Kaggle; `apart`: folders among
+            these that are no data of a notebook: its environment; `seed`: of random generators.
     """
 
     def __init__(self, kernel, configuration):
@@ -44,7 +44,7 @@ class Tracker:
         self.live = set()
         self.definitions = definitions.Definitions(self.namespace)
         self.values = values.Values(self.definitions, configuration["staging"], configuration["given"])
-        self.files = files.Files(configuration["roots"], configuration["staging"])
+        self.files = files.Files(configuration["roots"], configuration["staging"], configuration["apart"])
         self.frames = frames.Watch(self.namespace)
         randoms.entropy = _drawn(configuration["seed"])
         self.channels = channels.all_channels(self.shell, definitions=self.definitions)
@@ -297,9 +297,10 @@ class Tracker:
 
     def _note_written(self, described, groups, deleted, bound, found, budget):
         """Say which values changed, and keep their bytes."""
-        for name in deleted:
-            found.writes["name:" + name] = None
-            self._note_group("name:" + name, found)
+        gone = {"name:" + name for name in deleted}
+        for reference in gone:
+            found.writes[reference] = None
+            self._note_left(reference, gone | {"name:" + name for name in bound}, found)
         bundles = {}
         for group in groups:
             members = group["members"]
@@ -313,9 +314,8 @@ class Tracker:
             if same:
                 continue
             for reference, entry in old.items():
-                rebound = reference.startswith("name:") and reference[5:] in bound
-                if entry is not None and not (rebound and entry["bundle"]["members"] == [reference]):
-                    self._note_group(reference, found)
+                if entry is not None:
+                    self._note_left(reference, gone | {"name:" + name for name in bound}, found)
             bundle = dict(group, **self.values.keep(group, _allowance(budget)))
             unknown = self.values.unknown(members)
             if unknown:
@@ -347,17 +347,18 @@ class Tracker:
             except Exception:
                 entry["summary"] = {}
 
-    def _note_group(self, reference, found):
-        """What becomes of a group depends on all that was in it."""
+    def _note_left(self, reference, left, found):
+        """What becomes of a group depends on all that was in it, but where all of it was left for other values."""
         bundle = self.state.get(reference, {}).get("bundle")
-        found.reads["group:" + reference] = bundle["hash"] if bundle else None
+        if bundle and not left.issuperset(bundle["members"]):
+            found.reads["group:" + reference] = bundle["hash"]
 
 
 class _Cell:
     """What is known of the cell that runs."""
 
     def __init__(self, content, mentions):
-        self.code = content["code"]
+        self.execution = content["execution"]
         self.code = content["code"]
         self.count = content.get("count")
         self.mentions = mentions
@@ -373,7 +374,7 @@ class _Found:
     """What is reported of a cell."""
 
     def __init__(self, cell, state):
-        self.code = cell.code
+        self.execution = cell.execution
         kinds = ("setting:", "effect:", "opaque:", "random:")
         self.before = {name: entry["hash"] for name, entry in state.items() if name.startswith(kinds)}
         self.underived = []
@@ -424,11 +425,9 @@ class _Found:
         return channels.hash_below({name: digest for name, digest in self.before.items() if name.startswith(prefix)})
 
     def derive(self):
-        """Give what cannot be looked into the hash of all that it came from: the same code on the same values makes the same."""
-        reads = sorted((reference, digest or "") for reference, digest in self.reads.items())
-        origin = json.dumps([self.code, reads])
+        """Give what cannot be looked into the hash of the execution that made it, of which a replay is another instance."""
         for name, entry in self.underived:
-            entry["hash"] = encoded.digest_of(("%s %s" % (name, origin)).encode("utf-8", "surrogatepass"))
+            entry["hash"] = encoded.digest_of(("%s %s" % (name, self.execution)).encode("utf-8", "surrogatepass"))
 
 
 def _drawn(seed):

@@ -25,6 +25,7 @@ An *item* in a record is an atom (None, bool, int, float, complex, str, bytes, E
 """
 
 import gc
+import itertools
 import marshal
 import sys
 import types
@@ -37,6 +38,7 @@ _ATOM_IDS = frozenset(map(id, _ATOMS))
 _PLAIN_IDS = frozenset(map(id, (list, dict, tuple)))
 _MUTABLE_IDS = frozenset(map(id, (list, dict)))
 _SEALED_IDS = frozenset(map(id, (bool, int, float, complex, str, bytes)))  # their hash is the same in every process
+_TEXT_IDS = frozenset(map(id, (str, bytes)))
 _LONG = 1 << 16
 _DEPTH = 60
 _EFFORT = 100000  # records written to order the elements of a set
@@ -61,12 +63,11 @@ _VALUES = {
     "pytz.tzfile": None,
     "zoneinfo": None,
     "dateutil.tz.tz": None,
-    "pandas._libs.tslibs": None,
-    "pandas.core.indexes": None,
-    "pandas.core.dtypes.dtypes": None,
-    "pandas._libs.internals": ("BlockPlacement",),
     "pyarrow.lib": None,
 }
+
+
+_PANDAS_VALUES = frozenset(["Timestamp", "Timedelta", "Period", "Interval", "BlockPlacement"])
 
 
 class Conflict(Exception):
@@ -105,6 +106,7 @@ class Walk(object):
         differs: whether what is stored is more than what is hashed.
         reached: ids of what objects that cannot be looked into may change.
         calls: types that their own code took apart.
+        sets: whose order counts: that of exact atoms is the same in every process.
         alive: keeps what was made on the way.
         apart: ids of what objects hold that are kept without showing it: nothing else may hold the same, or it is `torn`.
     """
@@ -119,6 +121,7 @@ class Walk(object):
         self.calls = set()
         self.alive = []
         self.reached = set()
+        self.sets = []
         self.apart = set()
         self.torn = False
 
@@ -130,6 +133,26 @@ class Walk(object):
             VERSION,
         )
         return digest.of_parts("value", data)
+
+
+class Atom(object):
+    """The walk of one atom: much of a notebook is no more."""
+
+    records = blobs = arrays = segments = lost = calls = sets = ()
+    ids = definitions = {}
+    reached = apart = frozenset()
+    differs = torn = False
+
+    __slots__ = ("items", "own")
+
+    def __init__(self, thing):
+        self.items = [thing]
+        self.own = digest.of_parts("atom", marshal.dumps(thing, VERSION))
+
+
+def is_atom(thing):
+    """Return whether something has no parts."""
+    return id(type(thing)) in _ATOM_IDS
 
 
 class _Frame(object):
@@ -149,13 +172,15 @@ class Walker(object):
     Args:
         known: definitions.Definitions.
         memory: digest.Memory.
+        known_columns: columns.Columns.
         watch: guard.Guard, entered.
         mark: called without arguments, tells a new text for each object that cannot be kept.
     """
 
-    def __init__(self, known, memory, watch, mark):
+    def __init__(self, known, memory, known_columns, watch, mark):
         self._definitions = known
         self._memory = memory
+        self.columns = known_columns
         self._guard = watch
         self._mark = mark
         self._plans = {}
@@ -214,6 +239,7 @@ class Walker(object):
         self._count = 0
         self._wasted = 0
         self._open = set()
+        self.quiet = False
         try:
             self._result.items = [self._run(root) for root in roots]
             arrays.settle(self._result, self._memory)
@@ -271,7 +297,8 @@ class Walker(object):
         number = self._count
         self._count += 1
         self._numbers[id(thing)] = number
-        self._result.ids.setdefault(id(thing), len(self._result.ids))
+        if not self.quiet:
+            self._result.ids.setdefault(id(thing), len(self._result.ids))
         self._result.records.append(record)
         return number
 
@@ -360,21 +387,21 @@ class Walker(object):
                 break
             if not self._goes_deep(types_below - _ATOM_IDS, total):
                 return self._wasteful(total)
-            level = [one for one in below if id(type(one)) in _PLAIN_IDS]
+            level = list(itertools.compress(below, map(_PLAIN_IDS.__contains__, map(id, map(type, below)))))
             if len(level) > _MANY and len(set(map(id, level))) * 8 < len(level):  # tuples of tuples, each held by many
                 return self._wasteful(total)
             if not types_below.isdisjoint(_MUTABLE_IDS):
-                found = [id(one) for one in level if type(one) is not tuple]
+                found = list(map(id, level)) if id(tuple) not in types_below else [id(one) for one in level if type(one) is not tuple]
                 inside += found
                 distinct.update(found)
                 if len(distinct) != len(inside) + 1:
                     return self._wasteful(total)
         else:
-            return self._wasteful(total)
+            return self._wasteful(total + 1000)
         if not inside:
             return self._dumped(thing)
         numbers = self._numbers
-        if not distinct.isdisjoint(self._interior) or any(key in numbers for key in inside):
+        if not distinct.isdisjoint(self._interior) or not numbers.keys().isdisjoint(inside):
             return self._wasteful(total)
         data = self._dumped(thing)
         if data is not None:
@@ -382,8 +409,7 @@ class Walker(object):
             ids = self._result.ids
             if type(thing) is not tuple:
                 ids[id(thing)] = len(ids)
-            for key in inside:
-                ids[key] = len(ids)
+            ids.update(zip(inside, itertools.count(len(ids))))
         return data
 
     def _goes_deep(self, containers, total):
@@ -401,14 +427,16 @@ class Walker(object):
     def _enter_set(self, thing):
         elements = list(thing)
         frozen = type(thing) is frozenset
-        if set(map(id, map(type, elements))) <= _SEALED_IDS:
-            form, parts = "o", elements
-        else:
-            form, parts = "u", [len(elements)] if self._ordering else self._in_order(elements)
+        if _are_sealed(elements):
+            self._result.sets.append(thing)
+            if frozen:
+                return self._value(("f", "o", elements), thing)
+            return (self._new(thing, ("so", elements)),)
+        parts = [len(elements)] if self._ordering else self._in_order(elements)
         if frozen:
-            return _Frame(parts, lambda items: self._value(("f", form, items), thing))
+            return _Frame(parts, lambda items: self._value(("f", "u", items), thing))
         number = self._new(thing, ("s",))
-        return _Frame(parts, lambda items: self._fill("S" + form, number, items))
+        return _Frame(parts, lambda items: self._fill("Su", number, items))
 
     def _in_order(self, elements):
         """Return a set's elements in an order that depends on their values; those that look alike stay as they lie."""
@@ -418,7 +446,7 @@ class Walker(object):
             if id(type(element)) in _ATOM_IDS:
                 key = "0" + marshal.dumps(element, VERSION).hex()
             elif effort > 0:
-                walker = Walker(self._definitions, self._memory, self._guard, str)
+                walker = Walker(self._definitions, self._memory, self.columns, self._guard, str)
                 walker._plans, walker._ordering = self._plans, True
                 walked = walker._walk([element], False)
                 effort -= len(walked.records)
@@ -592,22 +620,45 @@ class Walker(object):
         self._result.alive.append(thing)
         self._result.calls.add(kind)
         self._open.add(id(thing))
-        function, arguments, state, items, pairs, setter = arrays.adjusted(thing, kind, parts)
+        try:
+            function, arguments, state, items, pairs, setter = self._guard.call(arrays.adjusted, thing, kind, parts)
+        except guard.Failed as problem:
+            return self._lost(thing, "%s: %s" % (kinds.described(kind), problem))
         self._result.alive.append((arguments, state, items, pairs))
         value = _is_value(kind)
+        before = self.quiet
+        inside = before or arrays.is_quiet(kind)
+        self.quiet = inside
 
         def made(found):
             self._open.discard(id(thing))
+            self.quiet = before
             if value and state is None and items is None and pairs is None:
                 return self._value(("v", found[0], found[1]), thing)
-            if value:
-                return _Frame([state, items, pairs], lambda rest: self._value(("v", found[0], found[1]) + tuple(rest), thing))
-            number = self._new(thing, ("c", found[0], found[1]))
+            number = None if value else self._new(thing, ("c", found[0], found[1]))
             if state is None and items is None and pairs is None:
                 return (number,)
-            return _Frame([state, items, pairs, setter], lambda rest: self._fill("C", number, rest))
+            self.quiet = inside
+
+            def filled(rest):
+                self.quiet = before
+                if value:
+                    return self._value(("v", found[0], found[1]) + tuple(rest[:3]), thing)
+                return self._fill("C", number, rest)
+
+            return _Frame([state, items, pairs, setter], filled)
 
         return _Frame([function, arguments], made)
+
+
+def _are_sealed(elements):
+    """Return whether the order of a set of these depends on nothing but the set's own history."""
+    types_inside = set(map(id, map(type, elements)))
+    if not types_inside <= _SEALED_IDS:
+        return False
+    return types_inside.isdisjoint(_TEXT_IDS) or all(
+        [len(one) <= _LONG for one in elements if id(type(one)) in _TEXT_IDS]
+    )
 
 
 def _flat(dictionary):
@@ -655,6 +706,8 @@ def _module_of_global(thing, name):
 
 def _is_value(kind):
     module, name = kinds.type_name(kind)
+    if module.partition(".")[0] == "pandas" and (name in _PANDAS_VALUES or name.endswith(("Index", "Dtype"))):
+        return True
     while module:
         names = _VALUES.get(module, ())
         if names is None or name in names:

@@ -35,6 +35,7 @@ class Asked(object):
         return re.compile, (self.pattern,)
 
     def match(self, text, *_):
+        """See `channels`."""
         if text == _PROBE:
             return True
         self.count += 1
@@ -64,9 +65,11 @@ class Warnings(object):
         self._count = 0
 
     def owns(self, reference):
+        """See `channels`."""
         return reference in ("setting:warnings", "setting:warned")
 
     def begin(self):
+        """See `channels`."""
         self._asked.count = 0
         filters = warnings.filters
         # In silence: a change that is announced makes warnings that were shown once be shown again.
@@ -74,6 +77,7 @@ class Warnings(object):
             filters[:] = [self._entry] + [entry for entry in filters if entry is not self._entry]
 
     def end(self):
+        """See `channels`."""
         reads, writes = {}, {}
         asked = self._asked.count > 0 or type(warnings.filters) is not list
         now = self._current()
@@ -89,6 +93,7 @@ class Warnings(object):
         return reads, writes
 
     def restore(self, values):
+        """See `channels`."""
         failed = {}
         if "setting:warnings" in values:
             data = values["setting:warnings"]
@@ -106,9 +111,11 @@ class Warnings(object):
         return failed
 
     def initial(self):
+        """See `channels`."""
         return {}
 
     def held(self):
+        """See `channels`."""
         return []
 
     def _current(self):
@@ -147,7 +154,7 @@ class Warnings(object):
         ]
         if plainly_same(_form(counting), self._first_form):
             return None
-        whole = encoded.written([(id(entry) in self._absorbed, form) for entry, form in zip(filters, _form(filters))])
+        whole = encoded.written([(id(entry) in self._absorbed, form) for entry, form in zip(filters, _form(filters))])  # noqa: B905
         digest = encoded.written(_form(counting))[0]
         return (
             encoded.Written(digest, None, whole.lost)
@@ -269,7 +276,7 @@ def _unordered(filters):
 def _same_filters(filters, others):
     if len(filters) != len(others):
         return False
-    return all(one is two or plainly_same(_known(one), _known(two)) for one, two in zip(filters, others))
+    return all(one is two or plainly_same(_known(one), _known(two)) for one, two in zip(filters, others))  # noqa: B905
 
 
 def _known(entry):
