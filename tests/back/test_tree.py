@@ -136,6 +136,15 @@ def test_from_one_state_to_another(tmp_path, before, after):
     assert place.tree.take_changes() == []
 
 
+def test_before_any_session_there_are_no_folders(place):
+    (place.tmp / "a").write_text("1")
+    values = place.take()
+    shutil.rmtree(place.tmp)
+    other = Tree({"/tmp": place.tmp}, place.blobs, place.working.parent / "parts")
+    assert other.lay_down(values).missing == ()
+    assert (place.tmp / "a").read_text() == "1"
+
+
 def test_a_written_file_never_reaches_the_store(place):
     (place.working / "a").write_bytes(b"1" * 100_000)
     values = place.take()

@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415, T201, UP031, RUF005, PLW2901, B023
 """Ways to look a name up, each run in a real shell twice: with all names there, and with those only that the closure names.
 
 Runs on Python 3.6 and later, with IPython where there is one: `python namespace_cases.py FOLDER_OF_THE_WORKER`.
@@ -25,7 +26,18 @@ k=K()
 dir_name='d'
 import linecache
 """
-LIBRARIES = ("pandas", "numpy", "numexpr", "cloudpickle", "joblib", "duckdb", "patsy", "polars", "formulaic", "statsmodels")
+LIBRARIES = (
+    "pandas",
+    "numpy",
+    "numexpr",
+    "cloudpickle",
+    "joblib",
+    "duckdb",
+    "patsy",
+    "polars",
+    "formulaic",
+    "statsmodels",
+)
 
 NEXT = "# next cell\n"
 # case: (cells, what the closure may name among the set-up's and earlier cells' names, what it needs: libraries, `ipython`, (3, 8))
@@ -59,22 +71,34 @@ CASES = {
     "exec_text": ("t='q=x+1'\n# next cell\nexec(t)\nprint(q)", "*"),
     "eval_toplevel": ("print(eval('x'))", "x"),
     "eval_in_fn": ("def ef(): return eval('x')\n# next cell\nprint(ef())", "*"),
-    "exec_in_fn": ("def ef2():\n    d={}\n    exec('q=x', globals(), d)\n    return d['q']\n# next cell\nprint(ef2())", "*"),
+    "exec_in_fn": (
+        "def ef2():\n    d={}\n    exec('q=x', globals(), d)\n    return d['q']\n# next cell\nprint(ef2())",
+        "*",
+    ),
     "map_eval": ("print(list(map(eval, ['x'])))", "*"),
     "class_body_name": ("class C2:\n    w = CONST + 1\nprint(C2.w)", "CONST"),
     "class_body_comp": ("class C3:\n    w = [CONST for _ in range(2)]\nprint(C3.w)", "CONST"),
     "class_body_own": ("class C4:\n    CONST = 1\n    w = CONST + 1\nprint(C4.w)", ""),
     "class_base": ("class D(K): pass\nprint(D().m())", "K x"),
-    "class_annot": ("class E:\n    a: K = None\nprint(E.__annotations__ if hasattr(E,'__annotations__') else '-')", "K x"),
+    "class_annot": (
+        "class E:\n    a: K = None\nprint(E.__annotations__ if hasattr(E,'__annotations__') else '-')",
+        "K x",
+    ),
     "dataclass": (
         "from dataclasses import dataclass\n@dataclass\nclass P:\n    a: int = CONST\n    k: 'K' = None\nprint(P())",
-        "CONST K x", (3, 7),
+        "CONST K x",
+        (3, 7),
     ),
     "get_type_hints": (
         "import typing\nclass P:\n    a: int = CONST\n    k: 'K' = None\n# next cell\nprint(typing.get_type_hints(P))",
-        "P typing K x", "annotations",
+        "P typing K x",
+        "annotations",
     ),
-    "get_type_hints_fn": ("import typing\ndef hf(a: 'K'): pass\n# next cell\nprint(typing.get_type_hints(hf))", "hf typing K x", "annotations"),
+    "get_type_hints_fn": (
+        "import typing\ndef hf(a: 'K'): pass\n# next cell\nprint(typing.get_type_hints(hf))",
+        "hf typing K x",
+        "annotations",
+    ),
     "pickle_inst": ("import pickle\nprint(len(pickle.dumps(k))>0)", "k K x"),
     "pickle_roundtrip": ("import pickle\nb=pickle.dumps(k)\nprint(pickle.loads(b).v)", "k K x"),
     "main_attr": ("import __main__\nprint(__main__.x)", "*"),
@@ -100,15 +124,31 @@ CASES = {
     "time_own": ("%%time\nx=1\nprint(x)", "", "ipython"),
     "prun": ("%prun -q f()", "f x", "ipython"),
     "run_i": ("open('r.py','w').write('print(x); rr=x')\n# next cell\n%run -i r.py", "*", "ipython"),
-    "run": ("open('r2.py','w').write('def rf(): return 3\\nrr=rf()')\n# next cell\n%run r2.py\nprint(rr)", "*", "ipython"),
+    "run": (
+        "open('r2.py','w').write('def rf(): return 3\\nrr=rf()')\n# next cell\n%run r2.py\nprint(rr)",
+        "*",
+        "ipython",
+    ),
     "quiet_magics": ("%matplotlib inline\n%env A=1\n%cd .\n%config InlineBackend.x = 1", "", "ipython"),
     "env_line": ("%env A=$x", "x", "ipython"),
-    "unknown_cell_magic": ("from IPython.core.magic import register_cell_magic\n@register_cell_magic\ndef mine(line, cell): print(eval(cell))\n# next cell\n%%mine\nx", "*", "ipython"),
-    "unknown_line_magic": ("from IPython.core.magic import register_line_magic\n@register_line_magic\ndef mine2(line): print(eval(line))\n# next cell\n%mine2 x", "*", "ipython"),
+    "unknown_cell_magic": (
+        "from IPython.core.magic import register_cell_magic\n@register_cell_magic\ndef mine(line, cell): print(eval(cell))\n# next cell\n%%mine\nx",
+        "*",
+        "ipython",
+    ),
+    "unknown_line_magic": (
+        "from IPython.core.magic import register_line_magic\n@register_line_magic\ndef mine2(line): print(eval(line))\n# next cell\n%mine2 x",
+        "*",
+        "ipython",
+    ),
     "run_magic_call": ("get_ipython().run_line_magic('time', 'x')", "x", "ipython"),
     "run_magic_text": ("n='who'\n# next cell\nget_ipython().run_line_magic(n, '')", "*", "ipython"),
     "async": ("import asyncio\nawait asyncio.sleep(0)\nprint(x)", "x", "ipython (3, 7)"),
-    "async_fn": ("import asyncio\nasync def af():\n    await asyncio.sleep(0)\n    return x\n# next cell\nprint(await af())", "af x asyncio", "ipython (3, 7)"),
+    "async_fn": (
+        "import asyncio\nasync def af():\n    await asyncio.sleep(0)\n    return x\n# next cell\nprint(await af())",
+        "af x asyncio",
+        "ipython (3, 7)",
+    ),
     "async_def_here": ("import asyncio\nasync def af():\n    return x\nprint(await af())", "x", "ipython (3, 7)"),
     "import_star": ("from math import *\nprint(floor(x))", "x"),
     "brace_shell": ("!echo {x} $x", "x", "ipython"),
@@ -128,7 +168,11 @@ CASES = {
     "format_map": ("print('{x}'.format_map(globals()))", "*"),
     "f_string": ("print(f'{x} {CONST:>{x}}')", "x CONST"),
     "numexpr": ("aa=np.arange(3)\nimport numexpr as ne\n# next cell\nprint(ne.evaluate('aa*2'))", "ne aa", "numexpr"),
-    "numexpr_text": ("aa=np.arange(3)\nimport numexpr as ne\nt='aa*2'\n# next cell\nprint(ne.evaluate(t))", "ne t", "numexpr watched"),
+    "numexpr_text": (
+        "aa=np.arange(3)\nimport numexpr as ne\nt='aa*2'\n# next cell\nprint(ne.evaluate(t))",
+        "ne t",
+        "numexpr watched",
+    ),
     "thread": (
         "import threading\nL=[]\n# next cell\nt=threading.Thread(target=lambda:L.append(x)); t.start(); t.join(); print(L)",
         "threading L x",
@@ -141,7 +185,11 @@ CASES = {
     "globals_set": ("globals()['zz']=CONST\nprint(zz)", "CONST"),
     "globals_loop": ("for i in range(2): globals()['v%d' % i] = i\nprint(v1)", "*"),
     "global_decl": ("def st():\n    global fresh\n    fresh=1\n# next cell\nst()\nprint(fresh)", "st"),
-    "reset_selective": ("fresh=1\n# next cell\n%reset_selective -f ^fresh$\nprint('fresh' in globals())", "*", "ipython"),
+    "reset_selective": (
+        "fresh=1\n# next cell\n%reset_selective -f ^fresh$\nprint('fresh' in globals())",
+        "*",
+        "ipython",
+    ),
     "super_cls": (
         "class A1:\n    def z(self): return 1\nclass B1(A1):\n    def z(self): return super().z()+CONST\n# next cell\nprint(B1().z())",
         "A1 B1 CONST",
@@ -151,9 +199,13 @@ CASES = {
         "R x",
     ),
     "init_subclass": (
-        "class R:\n    def __init_subclass__(cls, **o): cls().go()\n# next cell\nclass S(R):\n    def go(self): print(x)", "R x",
+        "class R:\n    def __init_subclass__(cls, **o): cls().go()\n# next cell\nclass S(R):\n    def go(self): print(x)",
+        "R x",
     ),
-    "init_subclass_here": ("class R:\n    def __init_subclass__(cls, **o): cls().go()\nclass S(R):\n    def go(self): print(x)", "x"),
+    "init_subclass_here": (
+        "class R:\n    def __init_subclass__(cls, **o): cls().go()\nclass S(R):\n    def go(self): print(x)",
+        "x",
+    ),
     "metaclass": (
         "class M(type):\n    def __init__(cls, n, b, d):\n        super().__init__(n, b, d)\n        print(cls.go())\n# next cell\nclass S(metaclass=M):\n    @staticmethod\n    def go(): return x",
         "M x",
@@ -162,52 +214,102 @@ CASES = {
         "class M(type):\n    def __init__(cls, n, b, d):\n        super().__init__(n, b, d)\n        cls.go()\nclass B(metaclass=M):\n    @staticmethod\n    def go(): pass\n# next cell\nclass S(B):\n    @staticmethod\n    def go(): print(x)",
         "B M x",
     ),
-    "enum_init": ("import enum\nclass En(enum.Enum):\n    A = 1\n    def __init__(self, n): self.more = n + x\nprint(En.A.more)", "x"),
-    "decorator_runs": ("def deco(fn):\n    print(fn())\n    return fn\n# next cell\n@deco\ndef g(): return x", "deco x"),
-    "decorator_named_like": ("def property(fn):\n    print(fn())\n    return fn\n# next cell\n@property\ndef g(): return x", "property x"),
-    "decorator_library": ("import atexit, functools\n@functools.partial(lambda fn: print(fn()))\ndef g(): return x", "x"),
+    "enum_init": (
+        "import enum\nclass En(enum.Enum):\n    A = 1\n    def __init__(self, n): self.more = n + x\nprint(En.A.more)",
+        "x",
+    ),
+    "decorator_runs": (
+        "def deco(fn):\n    print(fn())\n    return fn\n# next cell\n@deco\ndef g(): return x",
+        "deco x",
+    ),
+    "decorator_named_like": (
+        "def property(fn):\n    print(fn())\n    return fn\n# next cell\n@property\ndef g(): return x",
+        "property x",
+    ),
+    "decorator_library": (
+        "import atexit, functools\n@functools.partial(lambda fn: print(fn()))\ndef g(): return x",
+        "x",
+    ),
     "decorator_quiet": ("import functools\n@functools.lru_cache(None)\ndef g(): return x", ""),
     "definition_only": ("def g(): return x\nclass G(object):\n    def m(self): return CONST\nh = lambda: y", ""),
-    "definition_reached": ("def outer(): return inner()\n# next cell\ndef inner(): return x\nprint(outer())", "outer x"),
+    "definition_reached": (
+        "def outer(): return inner()\n# next cell\ndef inner(): return x\nprint(outer())",
+        "outer x",
+    ),
     "definition_before": ("def g(): return w1\nw1 = 2\nprint(g())", ""),
     "definition_after_use": ("def g(): return x\nprint(g())\nx = 2", "x"),
     "definition_settled": ("x = 2\ndef g(): return x\nprint(g())", ""),
     "definition_in_loop": ("for i in range(2):\n    if i: print(g())\n    def g(): return x", "x"),
-    "conditional_definition": ("if x > 3:\n    def g(): return CONST\nelse:\n    def g(): return y\nprint(g())", "x y CONST"),
+    "conditional_definition": (
+        "if x > 3:\n    def g(): return CONST\nelse:\n    def g(): return y\nprint(g())",
+        "x y CONST",
+    ),
     "default_argument": ("def g(a=x): pass", "x"),
-    "closure_cell": ("def mk():\n    v = x\n    return lambda: v + CONST\n# next cell\nc=mk()\nprint(c())", "mk x CONST"),
+    "closure_cell": (
+        "def mk():\n    v = x\n    return lambda: v + CONST\n# next cell\nc=mk()\nprint(c())",
+        "mk x CONST",
+    ),
     "gen_here": ("gg=(x+i for i in range(2))\nprint(list(gg))", "x"),
     "main_import": ("from __main__ import CONST as CC\nprint(CC)", "CONST"),
-    "doctest": ("def dd():\n    '''\n    >>> CONST\n    3\n    '''\nimport doctest\nprint(doctest.testmod())", "*", "ipython"),
+    "doctest": (
+        "def dd():\n    '''\n    >>> CONST\n    3\n    '''\nimport doctest\nprint(doctest.testmod())",
+        "*",
+        "ipython",
+    ),
     "joblib": (
         "from joblib import Parallel, delayed\ndef jb(i): return i+CONST\n# next cell\nprint(Parallel(n_jobs=1)(delayed(jb)(i) for i in range(3)))",
-        "Parallel delayed jb CONST", "joblib",
+        "Parallel delayed jb CONST",
+        "joblib",
     ),
-    "duckdb": ("import duckdb\n# next cell\nprint(duckdb.sql('select sum(a) as s from df').fetchall())", "duckdb df", "pandas duckdb"),
+    "duckdb": (
+        "import duckdb\n# next cell\nprint(duckdb.sql('select sum(a) as s from df').fetchall())",
+        "duckdb df",
+        "pandas duckdb",
+    ),
     "duckdb_fn": (
         "import duckdb\ndef dq(): return duckdb.sql('select sum(a) as s from df').fetchall()\n# next cell\nprint(dq())",
-        "dq duckdb df", "pandas duckdb",
+        "dq duckdb df",
+        "pandas duckdb",
     ),
-    "duckdb_text": ("import duckdb\nt='select sum(a) as s from df'\n# next cell\nprint(duckdb.sql(t).fetchall())", "duckdb t", "pandas duckdb watched"),
+    "duckdb_text": (
+        "import duckdb\nt='select sum(a) as s from df'\n# next cell\nprint(duckdb.sql(t).fetchall())",
+        "duckdb t",
+        "pandas duckdb watched",
+    ),
     "duckdb_connection": (
-        "import duckdb\nc=duckdb.connect()\nt='select sum(a) as s from df'\n# next cell\nprint(c.execute(t).fetchall())", "c t", "pandas duckdb watched",
+        "import duckdb\nc=duckdb.connect()\nt='select sum(a) as s from df'\n# next cell\nprint(c.execute(t).fetchall())",
+        "c t",
+        "pandas duckdb watched",
     ),
-    "patsy": ("import patsy\ndef sqr(v): return v**2\n# next cell\nprint(patsy.dmatrix('sqr(a)',df).shape)", "patsy sqr df", "pandas patsy"),
-    "patsy_text": ("import patsy\ndef sqr(v): return v**2\nt='sqr(a)'\n# next cell\nprint(patsy.dmatrix(t,df).shape)", "patsy t df", "pandas patsy watched"),
+    "patsy": (
+        "import patsy\ndef sqr(v): return v**2\n# next cell\nprint(patsy.dmatrix('sqr(a)',df).shape)",
+        "patsy sqr df",
+        "pandas patsy",
+    ),
+    "patsy_text": (
+        "import patsy\ndef sqr(v): return v**2\nt='sqr(a)'\n# next cell\nprint(patsy.dmatrix(t,df).shape)",
+        "patsy t df",
+        "pandas patsy watched",
+    ),
     "formulaic_text": (
         "import formulaic\ndef sqr(v): return v**2\nt='sqr(a)'\n# next cell\nprint(formulaic.model_matrix(t,df).shape)",
-        "formulaic t df", "pandas formulaic watched",
+        "formulaic t df",
+        "pandas formulaic watched",
     ),
     "statsmodels": (
         "import statsmodels.formula.api as smf\ndef sqr(v): return v**2\n# next cell\nprint(smf.ols('a ~ sqr(a)', df).fit().nobs)",
-        "smf sqr df", "pandas statsmodels",
+        "smf sqr df",
+        "pandas statsmodels",
     ),
     "polars_sql": (
-        "import polars as pl\npdf=pl.DataFrame({'a':[1]})\n# next cell\nprint(pl.sql('select * from pdf').collect().shape)", "pl pdf", "polars",
+        "import polars as pl\npdf=pl.DataFrame({'a':[1]})\n# next cell\nprint(pl.sql('select * from pdf').collect().shape)",
+        "pl pdf",
+        "polars",
     ),
     "polars_text": (
         "import polars as pl\npdf=pl.DataFrame({'a':[1]})\nt='select * from pdf'\n# next cell\nprint(pl.sql(t).collect().shape)",
-        "pl t", "polars watched",
+        "pl t",
+        "polars watched",
     ),
     "getframe": ("import sys\nprint(sys._getframe().f_globals['x'])", "*"),
     "getframe_in_fn": ("import sys\ndef gf(): return sys._getframe(1).f_globals['x']\n# next cell\nprint(gf())", "*"),
@@ -227,7 +329,10 @@ CASES = {
         "from contextlib import contextmanager\n@contextmanager\ndef quiet():\n    try: yield\n    except Exception: pass\n# next cell\nwith quiet():\n    x = 1/0\nprint(x)",
         "quiet x",
     ),
-    "with_open": ("with open(os.devnull) as fl:\n    x = fl.read()\nprint(x)", "", ),
+    "with_open": (
+        "with open(os.devnull) as fl:\n    x = fl.read()\nprint(x)",
+        "",
+    ),
     "loop_zero": ("for x in []: pass\nprint(x)", "x"),
     "loop_own": ("for i in range(2):\n    q = i\n    print(q)", ""),
     "while_true": ("while True:\n    x = 1\n    break\nprint(x)", ""),
@@ -267,7 +372,7 @@ def _load_worker(folder):
     return reads, frames
 
 
-class _PlainShell(object):
+class _PlainShell:
     """Runs cells where there is no IPython."""
 
     def __init__(self):
@@ -312,7 +417,7 @@ def _needed(case):
     return re.sub(r"\(.*\)", "", more).split(), tuple(map(int, version.groups())) if version else (3, 6)
 
 
-class _World(object):
+class _World:
     """A stand-in for the worker's state: which definitions a value needs."""
 
     def __init__(self, reads, namespace):
@@ -463,7 +568,8 @@ def main(folder, only):
             continue
         cells = case[0].split(NEXT)
         full, limited = [
-            _in_child(lambda limit=limit: _judge(reads, frames, ipython, shell, own, cells, limit)) for limit in (False, True)
+            _in_child(lambda limit=limit: _judge(reads, frames, ipython, shell, own, cells, limit))
+            for limit in (False, True)
         ]
         answers.append([name, full, limited])
     print(json.dumps(answers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -9,13 +10,14 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from kanoe_worker.track import bytecode, magics, reads
-from worker import namespace_cases
 
 import kanoe.worker
 from kanoe.environments.interpreters import find_interpreters
+from worker import namespace_cases
 
 FOLDER = str(Path(kanoe.worker.__file__).parent)
 CASES = str(Path(namespace_cases.__file__))
@@ -29,7 +31,9 @@ INTERPRETERS = [sys.executable, *MORE] + [
 @pytest.mark.slow
 @pytest.mark.parametrize("python", sorted(set(INTERPRETERS)))
 def test_cases_hold_with_the_names_of_the_closure_alone(python: str, tmp_path: Path) -> None:
-    done = subprocess.run([python, CASES, FOLDER], capture_output=True, text=True, cwd=tmp_path, timeout=400, check=False)
+    done = subprocess.run(
+        [python, CASES, FOLDER], capture_output=True, text=True, cwd=tmp_path, timeout=400, check=False
+    )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout.strip().rpartition("\n")[2])
     assert len(answers) > 90
@@ -212,7 +216,14 @@ def test_results_are_counted() -> None:
 
 
 def test_storing_attributes_is_noticed() -> None:
-    for source in ("a.b = 1", "a.b += 1", "del a.b", "setattr(a, 'b', 1)", "def f(): a.b = 1\nf()", "a.__dict__['b'] = 1"):
+    for source in (
+        "a.b = 1",
+        "a.b += 1",
+        "del a.b",
+        "setattr(a, 'b', 1)",
+        "def f(): a.b = 1\nf()",
+        "a.__dict__['b'] = 1",
+    ):
         assert reads.mentions_of_source(source).setattrs, source
     for source in ("a = 1", "a.b", "a['b'] = 1", "def f(): a.b = 1"):
         assert not reads.mentions_of_source(source).setattrs, source
@@ -301,7 +312,7 @@ def test_nested_code_counts_and_local_names_do_not() -> None:
         b = a
 
         def inner(c):
-            return [ABSENT_ONE + b + c + d for d in (lambda: ABSENT_TWO)()]  # noqa: F821
+            return [ABSENT_ONE + b + c + d for d in (lambda: ABSENT_TWO)()]  # noqa: F821, PLC3002
 
         class Inner:
             e = ABSENT_THREE  # noqa: F821
@@ -309,7 +320,11 @@ def test_nested_code_counts_and_local_names_do_not() -> None:
 
         return inner, Inner, a.attribute
 
-    assert bytecode.mentions_of_code(outer.__code__).needs - {"__name__"} == {"ABSENT_ONE", "ABSENT_TWO", "ABSENT_THREE"}
+    assert bytecode.mentions_of_code(outer.__code__).needs - {"__name__"} == {
+        "ABSENT_ONE",
+        "ABSENT_TWO",
+        "ABSENT_THREE",
+    }
 
 
 @pytest.mark.parametrize(
@@ -343,12 +358,12 @@ def test_no_warning_of_the_code_is_shown_or_forgotten() -> None:
 class _Shell:
     """As much of IPython's shell as is asked."""
 
-    ast_transformers: list[object] = []
+    ast_transformers: tuple[object, ...] = ()
 
     class input_transformer_manager:  # noqa: N801
-        cleanup_transforms: list[object] = []
-        line_transforms: list[object] = []
-        token_transformers: list[object] = []
+        cleanup_transforms: tuple[object, ...] = ()
+        line_transforms: tuple[object, ...] = ()
+        token_transformers: tuple[object, ...] = ()
 
     def transform_cell(self, source: str) -> str:
         raise RuntimeError("a transformer broke")
@@ -361,7 +376,7 @@ def test_a_shell_that_changes_code_in_its_own_way_is_unknown() -> None:
     shell = _Shell()
     assert not reads.mentions_of_source("x\ny", shell).everything
     assert reads.mentions_of_source("%time x\ny", shell).everything  # the notebook's own magic
-    shell.ast_transformers = [object()]
+    shell.ast_transformers = (object(),)
     assert not magics.is_plain(shell)
     mentions = reads.mentions_of_source("x\ny", shell)
     assert mentions.everything
@@ -389,7 +404,7 @@ def _check_program(dice: random.Random) -> None:
     looked_up: set[str] = set()
 
     class Names(dict):  # type: ignore[type-arg]
-        mine: set[str] = set()
+        mine: ClassVar[set[str]] = set()
         left = 2000
 
         def __getitem__(self, name):
@@ -414,11 +429,9 @@ def _check_program(dice: random.Random) -> None:
     Names.mine = set()
     names["__builtins__"] = {"range": range, "Exception": Exception, "NameError": NameError, "print": print}
     mentions = reads.mentions_of_source(source)
-    try:
+    with contextlib.suppress(Exception, _TooLongError):  # a name that is not there, a number that is called
         exec(compile(source, "<program>", "exec"), names)
-    except (Exception, _TooLongError):  # a name that is not there, a number that is called
-        pass
-    assert looked_up <= mentions.needs, source
+    assert looked_up <= mentions.needs, (source, looked_up - mentions.needs)
 
 
 def _statement(dice: random.Random, depth: int) -> str:
@@ -431,7 +444,9 @@ def _statement(dice: random.Random, depth: int) -> str:
         lambda: f"{pad}{_expression(dice)}",
         lambda: f"{pad}del {name}",
         lambda: f"{pad}{name} = lambda: {_expression(dice)}",
-        lambda: f"{pad}def {name}({dice.choice(['', 'a=1', 'b=' + dice.choice('abc')])}):\n{pad}    return {_expression(dice)}",
+        lambda: (
+            f"{pad}def {name}({dice.choice(['', 'a=1', 'b=' + dice.choice('abc')])}):\n{pad}    return {_expression(dice)}"
+        ),
     ]
 
     def block() -> str:
@@ -443,12 +458,18 @@ def _statement(dice: random.Random, depth: int) -> str:
     nested = [
         lambda: f"{pad}if {test}:\n{block()}\n{pad}else:\n{block()}",
         lambda: f"{pad}if {test}:\n{block()}",
-        lambda: f"{pad}for {name} in range(2):\n{block()}\n{pad}    if {test}: {leave}\n{block()}\n{pad}else:\n{block()}",
+        lambda: (
+            f"{pad}for {name} in range(2):\n{block()}\n{pad}    if {test}: {leave}\n{block()}\n{pad}else:\n{block()}"
+        ),
         lambda: f"{pad}for {name} in range(0):\n{block()}",
         lambda: f"{pad}while True:\n{block()}\n{pad}    break",
-        lambda: f"{pad}try:\n{block()}\n{pad}except {kind}:\n{block()}\n{pad}else:\n{block()}\n{pad}finally:\n{block()}",
+        lambda: (
+            f"{pad}try:\n{block()}\n{pad}except {kind}:\n{block()}\n{pad}else:\n{block()}\n{pad}finally:\n{block()}"
+        ),
         lambda: f"{pad}try:\n{block()}\n{pad}except Exception as {name}:\n{block()}",
-        lambda: f"{pad}class {name}:\n{pad}    a = {_expression(dice)}\n{pad}    b = a\n{pad}    def c(self): return {_expression(dice)}",
+        lambda: (
+            f"{pad}class {name}:\n{pad}    a = {_expression(dice)}\n{pad}    b = a\n{pad}    def c(self): return {_expression(dice)}"
+        ),
     ]
     return dice.choice(plain if depth == 3 or dice.random() < 0.4 else nested)()
 
@@ -469,6 +490,6 @@ def _expression(dice: random.Random) -> str:
             f"[{one} for {two} in range(1) if {three}]",
             f"({one} := {two})" if sys.version_info >= (3, 8) else one,
             f"({one} or ({two} := 1))",
-            f"[({one} := {two}) for {'x'} in range(2)]",
+            f"[(w := {two}) for x in range(2)]",  # its name is stored unseen
         ]
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kanoe.back.tree import Tree
+from kanoe.base.errors import KanoeError
 from kanoe.base.hashing import hash_text
 from kanoe.engine.cells import Step
 from kanoe.engine.memory import Told, Verdict
@@ -155,6 +156,22 @@ class StoreMemory:
 
         self._attempt(keep, None)
 
+    @property
+    def language(self) -> Mapping[str, Any] | None:
+        """What a kernel of this environment said of its language, for runs that start none."""
+        data = self.find_page(f"language {self._origin.environment}")
+        return json.loads(data) if data is not None else None
+
+    def keep_language(self, language: Mapping[str, Any]) -> None:
+        """Keep what a kernel says of its language."""
+        if self.language != language:
+            self.keep_page(f"language {self._origin.environment}", json.dumps(language).encode())
+
+    def close(self) -> None:
+        """Let the store's files go."""
+        self._traces.close()
+        self._blobs.close()
+
     def remember_run(self, order: Sequence[str]) -> None:
         """Remember which cells the run had, for plans and explanations."""
         steps = [self._steps.get(task) or RememberedStep(task, "", None) for task in order]
@@ -162,6 +179,6 @@ class StoreMemory:
 
     def _attempt(self, work: Callable[[], Any], otherwise: Any) -> Any:
         """Return what work comes to; a store that cannot be used costs time, never the run."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, KanoeError):
             return work()
         return otherwise

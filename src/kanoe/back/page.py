@@ -10,7 +10,7 @@ import nbformat
 from jinja2 import DictLoader
 from nbconvert import HTMLExporter
 
-from kanoe.back.remembered_page import mark
+from kanoe.back.page_marks import mark
 
 if TYPE_CHECKING:
     from kanoe.back.reproduction.verdicts import Reproduction

@@ -9,16 +9,18 @@ import html
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kanoe import __version__
+from kanoe.back.page_marks import mark
 from kanoe.base.files import replace_file
 from kanoe.base.hashing import hash_text
 
 if TYPE_CHECKING:
     from kanoe.back.reproduction.verdicts import Reproduction
 
+_FORM = "1"  # raised when pages of the same notebook are to look different
 # What a run says of a cell's execution and not of its result.
 _OF_THE_RUN = ("execution", "kanoe")
 
@@ -31,6 +33,9 @@ class PageMemory(Protocol):
 
     def keep_page(self, key: str, data: bytes) -> None:
         """Keep it."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
 
 
 def write_page(
@@ -65,11 +70,6 @@ def write_page(
     return bool(made["cut"])
 
 
-def mark(key: str, number: int) -> str:
-    """Return what stands in a page where a cell's reuse is told: no notebook can hold it, for it holds the notebook's hash."""
-    return f"<!--kanoe {key} {number}-->"
-
-
 def _take_reused(document: dict[str, Any]) -> dict[int, Mapping[str, Any]]:
     """Take out of the cells what belongs to the run; returns the reuse of those that were reused, by their number."""
     reused = {}
@@ -83,7 +83,7 @@ def _take_reused(document: dict[str, Any]) -> dict[int, Mapping[str, Any]]:
 
 def _key(document: Mapping[str, Any], title: str, reproduction: Reproduction | None) -> str:
     compared = json.dumps(reproduction.as_dict() if reproduction is not None else None, sort_keys=True, default=str)
-    return hash_text("page", __version__, title, compared, json.dumps(document, sort_keys=True))
+    return hash_text("page", _FORM, version("nbconvert"), title, compared, json.dumps(document, sort_keys=True))
 
 
 def _marked(text: str, key: str, reused: Mapping[int, Mapping[str, Any]]) -> str:

@@ -101,7 +101,15 @@ class TrackedSession:
         self._known = wanted
         told, self._told = self._told, {}
         laid = self._tracking.tree.take_changes()
-        return {"code": task.code, "count": task.count, "execution": task.execution, "state": state, "gone": gone, "taken": told, "laid": laid}
+        return {
+            "code": task.code,
+            "count": task.count,
+            "execution": task.execution,
+            "state": state,
+            "gone": gone,
+            "taken": told,
+            "laid": laid,
+        }
 
     def take_reply(self, content: Mapping[str, Any]) -> Answer:
         """Return what follows from the answer to `prepare` or `restore`."""

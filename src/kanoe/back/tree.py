@@ -164,6 +164,8 @@ class Tree:
         lying = self._lying
         if wanted.keys() == lying.keys() and all(lying[key].hash == value.hash for key, value in wanted.items()):
             return LaidDown()
+        for here in self._folders.values():
+            here.mkdir(parents=True, exist_ok=True)  # before the first session starts, some are not there
         work = _Work()
         gone = [key for key in lying if key not in wanted or _kind(lying[key]) != _kind(wanted[key])]
         for reference in sorted(gone, reverse=True):

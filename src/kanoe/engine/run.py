@@ -88,7 +88,7 @@ class _Walk:
     result: RunState = RunState.SUCCEEDED
     ending: str | None = None
     # Steps that must run whatever is remembered: an execution of them came to something else than the one before.
-    unsteady: int | None = None
+    unsteady: set[int] = field(default_factory=set)
     restarts: int = 0
     session: str | None = None
     executions: dict[int, str] = field(default_factory=dict)
@@ -129,9 +129,7 @@ class _Walk:
         self.position += 1
 
     def _unsteady_reason(self) -> str | None:
-        if self.unsteady is None or self.position < self.unsteady:
-            return None
-        return "an earlier cell came to something else this time"
+        return "it came to something else when it ran again" if self.position in self.unsteady else None
 
     def _judge(self, step: Step, ended: TaskEnded) -> None:
         """Decide whether the program goes on."""
@@ -170,7 +168,7 @@ class _Walk:
             last: TaskEnded | TaskHeld | None = None
             lacking = self._lack_files(step.task, self.state.values)
             if lacking is not None:
-                if not self._replay(lacking):
+                if not self._replay(lacking, held):
                     return None
                 continue
             task = self._with_state(step.task, self.state.values)
@@ -185,11 +183,7 @@ class _Walk:
                 break
             assert last is not None
             yield last
-            if last.needs in held:
-                self._forget()
-                return None
-            held.add(last.needs)
-            if not self._replay(last):
+            if not self._replay(last, held):
                 return None
         if not self._commit(replace(step, task=task), last, messages):
             yield TaskHeld(task=step.task.id, needs=(), reason=str(last.details.get("unwatched", "")))
@@ -234,11 +228,16 @@ class _Walk:
         self.executions[self.position] = trace.execution
         return True
 
-    def _replay(self, held: TaskHeld) -> bool:
+    def _replay(self, held: TaskHeld, before: set[tuple[Reference, ...]]) -> bool:
         """Run the cells again that made what has no bytes, in order and untold; whether they came to the same as before.
 
-        Where they did not, the walk goes back to the first of them, and everything from there on runs.
+        Where they did not, the walk goes back to the first of them, which then runs for all to see. What was needed already
+        `before` cannot be had so.
         """
+        if held.needs in before:
+            self._forget()
+            return False
+        before.add(held.needs)
         positions = sorted(
             {self.state.writers[reference] for reference in held.needs if reference in self.state.writers}
         )
@@ -283,7 +282,7 @@ class _Walk:
             self._forget()
             return
         self.state.rewind(position)
-        self.unsteady = position if self.unsteady is None else min(self.unsteady, position)
+        self.unsteady.add(position)
         self.position = position
 
     def _forget(self) -> None:

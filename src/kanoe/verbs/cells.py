@@ -94,9 +94,10 @@ def watch_cells(
 
 
 def origin_of(source: Source) -> str:
-    """Return whose executions a source may use: its Kaggle reference, else its folder."""
-    if source.metadata is not None and source.metadata.id:
-        return f"kaggle:{source.metadata.id}"
+    """Return whose executions a source may use: those of its folder.
+
+    A reference that `kernel-metadata.json` names is no proof: anybody can write another's there.
+    """
     return f"folder:{source.folder.resolve()}"
 
 

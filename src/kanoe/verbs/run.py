@@ -23,7 +23,7 @@ from kanoe.base.files import read_untrusted
 from kanoe.base.secrets import Secrets
 from kanoe.base.stop import Stop, until_stopped
 from kanoe.engine.cells import Step, plan_cells
-from kanoe.engine.events import LimitNear, ProgramStarted, TaskEnded, TaskHeld, TaskState
+from kanoe.engine.events import Event, LimitNear, ProgramStarted, SessionStarted, TaskEnded, TaskHeld, TaskState
 from kanoe.engine.report import Report
 from kanoe.engine.run import Limits, run_program
 from kanoe.engine.runner import Task
@@ -39,6 +39,7 @@ from kanoe.sandbox.limits import KAGGLE_SECONDS, ResourceLimits, chosen_limits, 
 from kanoe.store.contents import Contents
 from kanoe.store.home import Store, open_store
 from kanoe.store.records import Records
+from kanoe.store.sweep import sweep_after_run
 from kanoe.verbs.answers import answered
 from kanoe.verbs.cells import CellsOptions, Watched, find_cells, watch_cells
 from kanoe.verbs.environment import Ready, ignore
@@ -172,6 +173,9 @@ def run(
             data = attach_data(source, options.inputs, store, folder.take)
             with _hashing(data.sources, Contents(store.contents), folder, stop):
                 _run_attempts(_Job(source, options, store, folder, data, limits, gpu, stop))
+        if folder.pages is not None:
+            folder.pages.close()
+            sweep_after_run(store, life.name)
     return outcome.report
 
 
@@ -312,6 +316,8 @@ def _session(job: _Job, ready: Ready) -> Iterator[Watched]:
                 plan = SessionPlan(place.tool, told, ready.environment.python, worker, script)
                 watched = _watched(job, ready, plan)
                 folder.pages = watched.memory
+                if watched.memory is not None and watched.memory.language is not None:
+                    folder.name_language(watched.memory.language)
                 yield watched
         finally:
             _keep_log(place.layout.folders.runtime / "kernel.log", folder, job.secrets)
@@ -381,16 +387,12 @@ def _run_cells(job: _Job, watched: Watched, revival: Revival) -> Failure | None:
     try:
         for event in run_program(steps, runner, limits, stop, idle=folder.idle, memory=memory, state=watched.state):
             folder.take(event)
-            if isinstance(event, LimitNear):
-                folder.note(explain_limit_near(by_task[event.task].task, event, circumstances))
-            elif isinstance(event, TaskHeld) and not event.needs:
-                folder.note(_explain_unwatched(name, by_task[event.task].task, event))
-            elif isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
+            _remark(job, by_task, event, circumstances)
+            if isinstance(event, SessionStarted) and memory is not None:
+                memory.keep_language(event.language)
+            if isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
                 step = by_task[event.task]
-                if step.error_expected and not event.details.get("fatal"):
-                    place = cell_place(name, step.task.cell)
-                    folder.note(info("cell-failed", f"{event.reason}, as its tag says", place=place))
-                else:
+                if not (step.error_expected and not event.details.get("fatal")):
                     found = _failure(step.task, event, time.monotonic() - started)
                     folder.note(_explain(job, step.task, event, circumstances, revival.advise(found)))
                     failure = failure or found
@@ -408,6 +410,20 @@ def _run_cells(job: _Job, watched: Watched, revival: Revival) -> Failure | None:
         if memory is not None:
             memory.remember_run([step.task.id for step in steps])
     return failure
+
+
+def _remark(job: _Job, steps: Mapping[str, Step], event: Event, circumstances: Circumstances) -> None:
+    """Note what an event tells besides itself, where that is no failure."""
+    name, folder = job.source.path.name, job.folder
+    if isinstance(event, LimitNear):
+        folder.note(explain_limit_near(steps[event.task].task, event, circumstances))
+    elif isinstance(event, TaskHeld) and not event.needs:
+        folder.note(_explain_unwatched(name, steps[event.task].task, event))
+    elif isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
+        step = steps[event.task]
+        if step.error_expected and not event.details.get("fatal"):
+            place = cell_place(name, step.task.cell)
+            folder.note(info("cell-failed", f"{event.reason}, as its tag says", place=place))
 
 
 def _explain_unwatched(name: str, task: Task, held: TaskHeld) -> Diagnostic:

@@ -184,7 +184,7 @@ Rich()
 "zero"
 # %%+
 "inserted"
-# %%
+# %%~
 "second"
 # %%!
 print(Out[2])
@@ -388,6 +388,7 @@ def tool():
     "Second."
 # %%!
 tool?
+print(tool.__doc__)
 
 === widget-value
 # %%

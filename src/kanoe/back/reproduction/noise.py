@@ -23,6 +23,7 @@ class Rule:
         put: what stands there instead.
         was: an example of an author's text.
         now: a text of now that means the same.
+        any_two: whether any two executions in one environment differ in it; else only other versions of libraries do.
     """
 
     what: str
@@ -30,6 +31,7 @@ class Rule:
     put: str
     was: str
     now: str
+    any_two: bool = False
 
 
 @functools.cache
@@ -37,14 +39,21 @@ def rules() -> tuple[Rule, ...]:
     """Return the rules of `rules.toml`, in their order."""
     table = tomllib.loads((files(__package__) / "rules.toml").read_text(encoding="utf-8"))
     return tuple(
-        Rule(row["what"], re.compile(row["find"], re.MULTILINE), row.get("put", ""), row["was"], row["now"])
+        Rule(
+            row["what"],
+            re.compile(row["find"], re.MULTILINE),
+            row.get("put", ""),
+            row["was"],
+            row["now"],
+            row.get("any_two", False),
+        )
         for row in table["rule"]
     )
 
 
 def clean(text: str) -> str:
     """Return a text without what differs between any two runs."""
-    lines = (line.rstrip() for line in _overwritten(_COLOURS.sub("", text)).split("\n"))
+    lines = (line.rstrip() for line in overwritten(_COLOURS.sub("", text)).split("\n"))
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
     for rule in rules():
         text = rule.find.sub(rule.put, text)
@@ -52,7 +61,7 @@ def clean(text: str) -> str:
     return "\n".join(_without_series_ends(measures)).strip("\n")
 
 
-def _overwritten(text: str) -> str:
+def overwritten(text: str) -> str:
     """Return what a terminal shows in the end of text with carriage returns and backspaces: the last version of a line."""
     if "\r" not in text and "\b" not in text:
         return text

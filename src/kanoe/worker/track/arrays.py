@@ -5,11 +5,13 @@ and of indexes is *quiet*: it may be shared, but not written through the one tha
 """
 
 import gc
+import pickle
 import sys
 import types
 
-from kanoe_worker.track import columns, digest, kinds, savers
+from kanoe_worker.track import columns, kinds, savers
 
+_PickleBuffer = getattr(pickle, "PickleBuffer", None)
 _PLAIN_KINDS = frozenset("biufcmMSUV")
 _SMALL = 1 << 12
 _REACHABLE = 200000
@@ -30,7 +32,18 @@ class Array(object):
     """
 
     __slots__ = (
-        "low", "high", "pointer", "dtype", "shape", "strides", "writeable", "dense", "quiet", "segment", "owner", "offset",
+        "dense",
+        "dtype",
+        "high",
+        "low",
+        "offset",
+        "owner",
+        "pointer",
+        "quiet",
+        "segment",
+        "shape",
+        "strides",
+        "writeable",
     )  # fmt: skip
 
     def entry(self):
@@ -41,7 +54,7 @@ class Array(object):
 class Segment(object):
     """A stretch of memory: `address`, `size`, `digest`, `quiet`, `writeable`."""
 
-    __slots__ = ("address", "size", "digest", "quiet", "writeable")
+    __slots__ = ("address", "digest", "quiet", "size", "writeable")
 
     def __init__(self, address, size, quiet, writeable):
         self.address, self.size, self.quiet, self.writeable = address, size, quiet, writeable
@@ -49,7 +62,11 @@ class Segment(object):
 
 
 def enter(walker, thing, kind):
-    """Return what `Walker._enter` would for an array or a scalar of numpy, None for anything else."""
+    """Return what `Walker._enter` would for an array or a scalar of numpy, or foreign memory; None for anything else."""
+    if kind is _PickleBuffer:
+        return walker.foreign("b", thing.raw(), thing)
+    if kinds.type_name(kind) == ("pyarrow.lib", "Buffer"):
+        return walker.foreign("B", thing, thing)
     numpy = sys.modules.get("numpy")
     if numpy is None or getattr(numpy, "ndarray", None) is None:
         return None
@@ -60,6 +77,14 @@ def enter(walker, thing, kind):
         if _is_plain(dtype):
             return walker._value(("n", dtype.str, thing.tobytes()), thing)
     return None
+
+
+def address_of(view):
+    """Return where a contiguous memoryview's memory is, read-only or not."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        return numpy.frombuffer(view, "u1").__array_interface__["data"][0]
+    raise ValueError("memory that only numpy can read")
 
 
 def _is_plain(dtype):
@@ -88,7 +113,7 @@ def _noted(walker, thing, dtype, numpy):
     low, high = _bounds(thing, numpy)
     array.low, array.high = low, high
     array.pointer = thing.__array_interface__["data"][0]
-    array.dtype, array.shape, array.strides = dtype, thing.shape, thing.strides
+    array.dtype, array.shape, array.strides = dtype, thing.shape, _strides(thing)
     array.writeable = bool(thing.flags.writeable)
     array.dense = high - low == thing.nbytes
     array.quiet = bool(walker.quiet)
@@ -96,6 +121,15 @@ def _noted(walker, thing, dtype, numpy):
     walker._result.arrays.append(array)
     walker._result.alive.append(thing)
     return (walker._new(thing, ("a", len(walker._result.arrays) - 1)),)
+
+
+def _strides(thing):
+    """Return the strides of an array; those of axes of one element, which mean nothing, as they would be in C's order."""
+    found, step = [], thing.itemsize
+    for length, stride in zip(thing.shape[::-1], thing.strides[::-1]):
+        found.append(stride if length > 1 else step)
+        step *= max(length, 1)
+    return tuple(found[::-1])
 
 
 def _bounds(thing, numpy):
@@ -126,7 +160,9 @@ def settle(walk, memory):
     numbers = {id(array): number for number, array in enumerate(walk.arrays)}
     members.sort(key=lambda entry: min(numbers[id(array)] for array in entry[1]))
     for number, (stretch, inside) in enumerate(members):
-        segment = Segment(stretch.low, stretch.high - stretch.low, inside[0].quiet, any(array.writeable for array in inside))
+        segment = Segment(
+            stretch.low, stretch.high - stretch.low, inside[0].quiet, any(array.writeable for array in inside)
+        )
         segment.digest = memory.digest(segment.address, segment.size)
         walk.segments.append(segment)
         for array in inside:
@@ -135,7 +171,7 @@ def settle(walk, memory):
 
 
 class _Stretch(object):
-    __slots__ = ("low", "high")
+    __slots__ = ("high", "low")
 
     def __init__(self, low, high):
         self.low, self.high = low, high
@@ -161,7 +197,11 @@ def _enter_objects(walker, thing, numpy):
         if base.flags.c_contiguous or base.flags.f_contiguous:
             return _Frame(
                 [base],
-                lambda items: (walker._new(thing, ("w", items[0], thing.shape, thing.strides, offset, bool(thing.flags.writeable))),),
+                lambda items: (
+                    walker._new(
+                        thing, ("w", items[0], thing.shape, thing.strides, offset, bool(thing.flags.writeable))
+                    ),
+                ),
             )
     order = "F" if thing.flags.f_contiguous and not thing.flags.c_contiguous else "C"
     walker._result.alive.append(thing)
@@ -175,7 +215,7 @@ def _enter_objects(walker, thing, numpy):
         if known is not None:
             number = walker._new(thing, record)
             content = elements if known[1] is None else known[1]
-            return walker._fill("S", number, walker._blob("column", content, known[0]))
+            return walker._fill("S", number, walker._blob("column", content, known[0], thing.nbytes))
     number = walker._new(thing, record)
     found = elements()
     walker._result.alive.append(found)

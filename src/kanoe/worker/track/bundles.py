@@ -45,6 +45,8 @@ def blob_bytes(blob):
     """Return what is to be written for a blob."""
     if blob.kind == "marshal":
         return marshal.dumps(blob.content, _SHARING)
+    if blob.kind == "memory":
+        return digest.view(*blob.content)
     if blob.kind == "column":
         return blob.content if type(blob.content) is bytes else columns.encode(blob.content())
     return blob.content
@@ -88,7 +90,17 @@ class Reader(object):
         loaded = marshal.loads(data)
         if type(loaded) is not tuple or not loaded or loaded[0] != FORMAT:
             raise Damaged("another format")
-        _, self.frames, self.contents, self.members, self._items, self._records, self._table, self._segments, self._blobs = loaded
+        (
+            _,
+            self.frames,
+            self.contents,
+            self.members,
+            self._items,
+            self._records,
+            self._table,
+            self._segments,
+            self._blobs,
+        ) = loaded
         large = [number for number, segment in enumerate(self._segments) if segment[2] is None and segment[0]]
         if len(source) != len(large) + len(self._blobs):
             raise Damaged("%d buffers instead of %d" % (len(source), len(large) + len(self._blobs)))
@@ -168,7 +180,7 @@ class Reader(object):
 
     def _f(self, form, items):
         self._flush()
-        self._add(frozenset(ordered_set(items)) if form == "o" else frozenset(self._all(items)))
+        self._add(ordered_set(items, frozenset) if form == "o" else frozenset(self._all(items)))
 
     def _k(self):
         self._add(_new_cell())
@@ -185,6 +197,12 @@ class Reader(object):
 
     def _T(self, blob):  # noqa: N802
         self._add(self._read(blob).decode("utf-8", "surrogatepass"))
+
+    def _b(self, blob):
+        self._add(blob if type(blob) is bytes else bytes(self._read(blob)))
+
+    def _B(self, blob):  # noqa: N802
+        self._add(sys.modules["pyarrow"].py_buffer(blob if type(blob) is bytes else bytes(self._read(blob))))
 
     # Names
 
@@ -249,7 +267,9 @@ class Reader(object):
         whole = self._memories.get(segment)
         size = self._segments[segment][0]
         if whole is None:
-            whole = self._memories[segment] = self._segment(numpy, segment, size, dtype if owner else None, shape, strides)
+            whole = self._memories[segment] = self._segment(
+                numpy, segment, size, dtype if owner else None, shape, strides
+            )
             array = whole
             if not owner:
                 array = numpy.ndarray(shape, dtype, whole, offset, strides) if size else numpy.empty(shape, dtype)
@@ -331,23 +351,23 @@ class Reader(object):
         self._add(numpy.frombuffer(data, dtype)[0] if data else numpy.zeros((), dtype)[()])
 
 
-def ordered_set(elements):
+def ordered_set(elements, kind=set):
     """Return a set that gives its elements in an order, if one is found that does: order depends on how a set came to be."""
-    for make in _WAYS:
+    for way in _WAYS:
         order = list(elements)
         for _ in range(max(1, min(3 * len(order) + 20, _EFFORT // (len(order) + 1)))):
-            found = make(order)
+            found = kind(way(order))
             given = list(found)
             if given == elements:
                 return found
             wanted, instead = next(pair for pair in zip(elements, given) if pair[0] is not pair[1])
             order.remove(wanted)
             order.insert(order.index(instead), wanted)
-    return set(elements)
+    return kind(elements)
 
 
 _EFFORT = 100000
-_WAYS = (set, lambda elements: set(dict.fromkeys(elements)), lambda elements: set(set(elements)))
+_WAYS = (list, dict.fromkeys, set, lambda elements: set(dict.fromkeys(elements)))
 
 
 def _read_into(file, buffer):
@@ -443,6 +463,6 @@ _MAKERS = {
     name: getattr(Reader, "_" + name)
     for name in (
         "m", "M", "l", "L", "t", "d", "D", "s", "so", "Su", "f", "k", "K", "y", "Y", "T", "g", "z", "x", "o", "O", "c", "C", "v",
-        "a", "e", "E", "S", "w", "n",
+        "a", "b", "B", "e", "E", "S", "w", "n",
     )
 }  # fmt: skip

@@ -21,7 +21,9 @@ _KINDS = {}
 for _name in _LOADS | _BINDS | _DELETES | _SETATTRS:
     if _name in dis.opmap:
         _KINDS[dis.opmap[_name]] = _name
-_FOUND = re.compile(b"[" + b"".join(re.escape(bytes([one])) for one in sorted(set(_KINDS) | _JUMPS) if one < 256) + b"]")
+_FOUND = re.compile(
+    b"[" + b"".join(re.escape(bytes([one])) for one in sorted(set(_KINDS) | _JUMPS) if one < 256) + b"]"
+)
 _NOT_LATER = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>", "__annotate__", "__annotate_func__")
 # Called by the interpreter while a class is made from the class that has them.
 _HOOKS = frozenset(["__init_subclass__", "__set_name__", "__prepare__", "__mro_entries__", "mro", "__instancecheck__"])

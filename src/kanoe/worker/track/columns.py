@@ -62,7 +62,9 @@ def is_column(elements):
     kinds = set(map(id, map(type, elements)))
     if kinds <= _TEXT:
         return True
-    return kinds <= _TEXT_AND_NUMBERS and id(str) in kinds and all([one != one for one in elements if type(one) is float])
+    return (
+        kinds <= _TEXT_AND_NUMBERS and id(str) in kinds and all([one != one for one in elements if type(one) is float])
+    )
 
 
 def encode(elements):

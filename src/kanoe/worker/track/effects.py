@@ -41,6 +41,9 @@ _CODE = (
     functools.partial,
 )
 
+# What the kernel itself is made of patches libraries in every session alike.
+_MACHINERY = ("kanoe_worker", "IPython", "ipykernel", "matplotlib_inline")
+
 
 class Versions(object):
     """The version numbers that CPython 3.6 to 3.13 keeps in dictionaries: many at once, in little time."""
@@ -303,7 +306,7 @@ class Patches(object):
                 return True
             home = home_of(new)
             if home is not None and home != module.partition(".")[0]:
-                if home == "kanoe_worker":
+                if home in _MACHINERY:
                     return False
                 if path or (old is not _MISSING and old is not None and not isinstance(old, types.ModuleType)):
                     return True

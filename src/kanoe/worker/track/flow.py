@@ -26,8 +26,12 @@ _KEEPING = frozenset(
     " TemporaryDirectory NamedTemporaryFile TemporaryFile Lock RLock StringIO BytesIO redirect_stdout redirect_stderr closing"
     " no_grad option_context errstate printoptions Progress ExcelWriter HDFStore".split()
 )
-_SWALLOWING = frozenset("suppress raises ExitStack AsyncExitStack assertRaises assertRaisesRegex ignored Output".split())
-_KEEPING_ROOTS = frozenset("np numpy pd pandas plt matplotlib sns tf tensorflow torch keras K warnings zipfile tarfile gzip bz2".split())
+_SWALLOWING = frozenset(
+    "suppress raises ExitStack AsyncExitStack assertRaises assertRaisesRegex ignored Output".split()
+)
+_KEEPING_ROOTS = frozenset(
+    "np numpy pd pandas plt matplotlib sns tf tensorflow torch keras K warnings zipfile tarfile gzip bz2".split()
+)
 
 
 class _Anything(object):
@@ -185,6 +189,10 @@ class Flow(object):
             self._surely += 1
             self.visit(node)
             self._surely -= 1
+
+    def _named(self, node):
+        self.visit(node.value)
+        self.visit(node.target)
 
     def _augmented(self, node):
         if type(node.target).__name__ == "Name":
@@ -601,7 +609,7 @@ class Flow(object):
         return True
 
     def _builtin_call(self, node, name):
-        if name not in LOOKERS and name not in ("get_ipython", "__import__") or name in self.settled:
+        if (name not in LOOKERS and name not in ("get_ipython", "__import__")) or name in self.settled:
             return False
         if name in ("vars", "dir") and (node.args or node.keywords):
             self.mentions.needs.add(name)
@@ -755,6 +763,7 @@ _HANDLERS = {
     "Name": Flow._name,
     "Assign": Flow._assign,
     "AnnAssign": Flow._annotated,
+    "NamedExpr": Flow._named,
     "AugAssign": Flow._augmented,
     "Attribute": Flow._attribute,
     "For": Flow._for,

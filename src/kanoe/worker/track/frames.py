@@ -19,7 +19,9 @@ _LOOKS = frozenset(["f_globals", "f_locals"])
 _HARMLESS_PARTS = frozenset(
     "f_code f_lineno f_back f_lasti f_trace co_filename co_name co_qualname getframeinfo getmodule getfile getsourcefile".split()
 )
-_DUNDERS = frozenset(["__name__", "__file__", "__package__", "__module__", "__spec__", "__path__", "__loader__", "__warningregistry__"])
+_DUNDERS = frozenset(
+    ["__name__", "__file__", "__package__", "__module__", "__spec__", "__path__", "__loader__", "__warningregistry__"]
+)
 _WORD = re.compile(r"[^\W\d]\w*")
 _TABLE = re.compile(r"\b(?:from|join)\s+(\(|'[^']*'|\"[^\"]+\"|[\w.]+)(\s*\()?((?:\s*,\s*[\w\"]+)*)", re.IGNORECASE)
 _COMMON_TABLE = re.compile(r"([^\W\d]\w*)\s+as\s+(?:not\s+)?(?:materialized\s+)?\(", re.IGNORECASE)
@@ -72,7 +74,7 @@ class Watch(object):
     def _make_replacement(self):
         def _getframe(depth=0):
             original = self._original
-            frame = original(depth + 1)
+            frame = original(depth + 1 if depth > 0 else 1)
             if self._active and not self._everything:
                 try:
                     self._judge(original(1))
@@ -252,7 +254,7 @@ def _wrap_pandas(watch, module):
 def _wrap_patsy(watch, module):
     original = module.VarLookupDict.__getitem__
 
-    def __getitem__(self, key):
+    def get_item(self, key):
         for names in self._dicts:
             if names is watch._namespace:
                 watch.note(key)
@@ -260,17 +262,17 @@ def _wrap_patsy(watch, module):
                 break
         return original(self, key)
 
-    module.VarLookupDict.__getitem__ = __getitem__
+    module.VarLookupDict.__getitem__ = get_item
 
 
 def _wrap_formulaic(watch, module):
     original = module.LayeredMapping.__getitem__
 
-    def __getitem__(self, key):
+    def get_item(self, key):
         watch.note(key)
         return original(self, key)
 
-    module.LayeredMapping.__getitem__ = __getitem__
+    module.LayeredMapping.__getitem__ = get_item
 
 
 _WRAPPERS = {

@@ -36,9 +36,18 @@ def overlaps(walks):
     for low, high, quiet, writeable, reference in stretches:
         current = [entry for entry in current if entry[0] > low]
         for _, other_quiet, other_writeable, other in current:
-            if other != reference and not (quiet and other_quiet) and ((quiet or writeable) if other_quiet is False else writeable):
+            if other != reference and _is_seen(quiet, writeable, other_quiet, other_writeable):
                 yield other, reference
         current.append((high, quiet, writeable, reference))
+
+
+def _is_seen(quiet, writeable, other_quiet, other_writeable):
+    """Return whether what is written through one of two that overlap is seen through the other."""
+    if quiet and other_quiet:
+        return False
+    if quiet:
+        return other_writeable
+    return writeable or not other_quiet
 
 
 def joint_hash(members, walks):

@@ -13,7 +13,7 @@ class Stopped(BaseException):
     """A call took too long; not an Exception, so that few who are called swallow it."""
 
 
-class Failed(Exception):
+class Failed(Exception):  # noqa: N818 - it says what happened to a call
     """A call failed; the message says how, for people."""
 
 
@@ -72,15 +72,15 @@ class Guard(object):
             self._started = (time.process_time(), time.monotonic())
             return function(*arguments)
         except Stopped:
-            raise Failed("it takes longer than %g seconds" % self._seconds)
+            raise Failed("it takes longer than %g seconds" % self._seconds) from None
         except KeyboardInterrupt:
             raise
         except RecursionError:
-            raise Failed("it is nested too deeply")
+            raise Failed("it is nested too deeply") from None
         except MemoryError:
-            raise Failed("there is not enough memory")
+            raise Failed("there is not enough memory") from None
         except BaseException as problem:
-            raise Failed(_describe(problem))
+            raise Failed(_describe(problem)) from None
         finally:
             self._started = None
             if sys.getrecursionlimit() != limit:
@@ -89,6 +89,10 @@ class Guard(object):
 
 def _describe(problem):
     name = type(problem).__name__
-    if type(problem).__module__ in ("builtins", "_pickle", "pickle") and len(problem.args) == 1 and type(problem.args[0]) is str:
+    if (
+        type(problem).__module__ in ("builtins", "_pickle", "pickle")
+        and len(problem.args) == 1
+        and type(problem.args[0]) is str
+    ):
         return "%s: %s" % (name, problem.args[0][:200])
     return name

@@ -39,7 +39,7 @@ class Plan(object):
         raw: whether that is all: False means that only its own `__reduce_ex__` knows.
     """
 
-    __slots__ = ("base", "dictionary", "slots", "raw")
+    __slots__ = ("base", "dictionary", "raw", "slots")
 
     def __init__(self, base, dictionary, slots, raw):
         self.base = base
@@ -75,8 +75,14 @@ BASES = frozenset(map(id, MUTABLE_BASES + FROZEN_BASES))  # a metaclass may comp
 
 
 def _is_raw(kind, base, slots, is_notebooks):
-    if not _flags_of(kind) & _HEAP_TYPE or _definer(kind, is_notebooks) is not None or id(kind) in set(map(id, copyreg.dispatch_table)):
+    if (
+        not _flags_of(kind) & _HEAP_TYPE
+        or _definer(kind, is_notebooks) is not None
+        or id(kind) in set(map(id, copyreg.dispatch_table))
+    ):
         return False
+    if any(not _flags_of(one) & _HEAP_TYPE and id(one) not in BASES for one in mro(kind)):
+        return False  # made in C, and nobody knows what it holds
     if _item_size_of(kind) != _item_size_of(base):
         return False
     size = _basic_size_of(base) + _WORD * len(slots)

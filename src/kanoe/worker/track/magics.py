@@ -13,7 +13,9 @@ _QUIET = frozenset(
     " rehashx reload_ext rm rmdir ruby sc script set_env sh subshell svg SVG sx system tb tensorflow_version unalias unload_ext"
     " uv writefile xmode ! !!".split()
 )
-_BINDING = frozenset(["pylab", "cython", "sc", "bash", "sh", "script", "perl", "ruby", "python", "python2", "python3", "pypy"])
+_BINDING = frozenset(
+    ["pylab", "cython", "sc", "bash", "sh", "script", "perl", "ruby", "python", "python2", "python3", "pypy"]
+)
 _CODE = frozenset(["time", "timeit", "prun", "capture"])
 _NAMES = frozenset(["pinfo", "pinfo2", "pdoc", "psource", "pfile", "pdef", "page", "config", "store", "xdel"])
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -112,7 +114,12 @@ class Magics(object):
         owner = getattr(found, "__module__", None) or type(found).__module__
         if getattr(found, "__self__", None) is not None:
             owner = type(found.__self__).__module__
-        return isinstance(owner, str) and owner.partition(".")[0] in ("IPython", "ipykernel", "autoreload", "kanoe_worker")
+        return isinstance(owner, str) and owner.partition(".")[0] in (
+            "IPython",
+            "ipykernel",
+            "autoreload",
+            "kanoe_worker",
+        )
 
     def _walk_code(self, flow, name, line, body):
         if name == "capture":

@@ -129,7 +129,7 @@ class Later(object):
     bases       names that may run it at once, if they are the notebook's own classes and have hooks
     """
 
-    __slots__ = ("mentions", "triggers", "decorators", "bases")
+    __slots__ = ("bases", "decorators", "mentions", "triggers")
 
     def __init__(self, mentions, triggers=(), decorators=(), bases=()):
         self.mentions = mentions
@@ -156,7 +156,7 @@ class Later(object):
 class Closure(object):
     """All that a cell may read: names, definitions and numbers of results (None: any); everything: it may read any."""
 
-    __slots__ = ("names", "definitions", "everything", "results")
+    __slots__ = ("definitions", "everything", "names", "results")
 
     def __init__(self, names, definitions, everything, results):
         self.names = names

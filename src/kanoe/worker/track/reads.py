@@ -77,7 +77,9 @@ def _tree(text):
         return None
     # Before Python 3.7 `await` is a word of its own in coroutines only.
     try:
-        tree = _parsed("async def __wrapper__():\n" + "".join("    " + line for line in text.splitlines(True)) + "\n    pass\n")
+        tree = _parsed(
+            "async def __wrapper__():\n" + "".join("    " + line for line in text.splitlines(True)) + "\n    pass\n"
+        )
     except (SyntaxError, ValueError, MemoryError, OverflowError):
         return None
     wrapper = tree.body[0]
@@ -181,7 +183,11 @@ class _Reach(object):
                     self._run(later)
 
     def _defined(self, name):
-        return [reference for reference in (self._state.get("name:" + name) or {}).get("needs", ()) if reference[:4] == "def:"]
+        return [
+            reference
+            for reference in (self._state.get("name:" + name) or {}).get("needs", ())
+            if reference[:4] == "def:"
+        ]
 
     def _has_hooks(self, name):
         seen = set()

@@ -51,9 +51,12 @@ class Settings(object):
     def __init__(self, imports, table):
         self._active = []
         self._waiting = {}
+        self._waited = {}
         self._now = {}  # reference -> (value, hash or None where it is the default)
         self._default = {}
         self._references = frozenset(entry.reference for entry in table)
+        self._marked = {}
+        imports.around(self._mark, lambda _name, inert: self._absorb() if inert else None)
         for entry in table:
             if entry.module is None:
                 self._arrive(entry)
@@ -110,6 +113,24 @@ class Settings(object):
         """See `channels`."""
         return []
 
+    def _mark(self):
+        self._marked = {entry.reference: self._read(entry) for entry in self._active}
+
+    def _absorb(self):
+        """Take what an import changed of what was as in a fresh process for what that has."""
+        for entry in self._active:
+            reference = entry.reference
+            value, digest = self._now[reference]
+            found = self._read(entry)
+            arrived = reference not in self._marked
+            if arrived and reference in self._waited and not entry.same(found, value):
+                self._set(entry, self._waited.pop(reference))  # the import went on to set it itself
+                continue
+            untouched = arrived or entry.same(self._marked[reference], value)
+            if digest is None and untouched and not entry.same(found, value):
+                self._now[reference] = (found, None)
+                self._default[reference] = encoded.written(found)
+
     def _arrive(self, entry):
         value = self._read(entry)
         written = encoded.written(value)
@@ -117,7 +138,8 @@ class Settings(object):
         self._now[entry.reference] = (value, None)
         self._active.append(entry)
         if self._waiting.get(entry.reference) is not None:
-            self._set(entry, self._waiting.pop(entry.reference))
+            self._waited[entry.reference] = self._waiting.pop(entry.reference)
+            self._set(entry, self._waited[entry.reference])
 
     def _set(self, entry, data):
         default = self._default[entry.reference]

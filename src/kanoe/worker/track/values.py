@@ -7,7 +7,7 @@ import uuid
 from kanoe_worker.track import bundles, columns, digest, groups, guard, kinds, shells, walk
 
 
-class NotRestored(Exception):
+class NotRestored(Exception):  # noqa: N818 - a state, not a fault
     """Some values could not be made from their bytes.
 
     Attributes:
@@ -114,7 +114,12 @@ class Values(object):
             earlier group or been given; `size`; `lost`: why there are no bytes, for people, or None.
         """
         members = group["members"]
-        reasons = [reason for reference in members if not reference.startswith("def:") for reason in self._walks[reference].lost]
+        reasons = [
+            reason
+            for reference in members
+            if not reference.startswith("def:")
+            for reason in self._walks[reference].lost
+        ]
         if reasons:
             return _lost(reasons[0])
         try:
@@ -139,19 +144,11 @@ class Values(object):
                 return _lost(str(problem))
             frames, contents, tokens = packed.frames, True, packed.tokens
             roots.insert(0, packed.contents)
-        if len(members) == 1 and not definitions and not self._walks[members[0]].differs:
-            found = self._walks[members[0]]
-        else:
-            walker = walk.Walker(self._definitions, self._memory, self._columns, watch, _mark)
-            found = walker.walk(roots, tokens, storing=True)
-            if found.lost:
-                return _lost(found.lost[0])
-        if found.torn or not found.apart.isdisjoint(found.ids):
-            return _lost("it shares what it is made of with another object")
-        for one in found.sets:
-            if list(bundles.ordered_set(list(one))) != list(one):
-                return _lost("a set whose order cannot be kept")
-        size = sum(segment.size for segment in found.segments) + sum(_size(blob) for blob in found.blobs)
+        found = self._walk_to_store(members, roots, tokens, watch)
+        why = _reason(found)
+        if why is not None:
+            return _lost(why)
+        size = sum(segment.size for segment in found.segments) + sum(blob.size for blob in found.blobs)
         if limit_bytes is not None and size > limit_bytes:
             return _lost("dearer to keep than to compute")
         data = bundles.body(found, frames, contents, others)
@@ -159,12 +156,28 @@ class Values(object):
         if unequal is not None:
             return _lost(unequal)
         buffers = [self._write_segment(segment) for segment in found.segments if not bundles.is_inside(segment)]
-        buffers += [self._write(blob.kind + blob.digest, lambda blob=blob: bundles.blob_bytes(blob)) for blob in found.blobs]
+        buffers += [
+            self._write(blob.kind + blob.digest, lambda blob=blob: bundles.blob_bytes(blob)) for blob in found.blobs
+        ]
+        for blob, name in zip(found.blobs, buffers[len(buffers) - len(found.blobs) :]):  # noqa: B905 - Python 3.6
+            if blob.kind == "memory":
+                self._memory.remember(blob.content[0], blob.content[1], blob.digest, os.path.join(self._staging, name))
         return {"pickle": self.stage(data), "buffers": buffers, "size": size + len(data), "lost": None}
+
+    def _walk_to_store(self, members, roots, tokens, watch):
+        known = self._walks[members[0]]
+        if len(members) == 1 and tokens is None and not known.differs:
+            return known
+        walker = walk.Walker(self._definitions, self._memory, self._columns, watch, _mark)
+        return walker.walk(roots, tokens, storing=True)
 
     def _unequal(self, found, data, members, watch):
         """Return why a bundle does not come back equal, None where it does: tried when a type is met for the first time."""
-        untried = [kind for kind in found.calls if not _is_known(kind) and self._equal.get(id(kind), (None, False))[0] is not kind]
+        untried = [
+            kind
+            for kind in found.calls
+            if not _is_known(kind) and self._equal.get(id(kind), (None, False))[0] is not kind
+        ]
         if not untried:
             return None
         names = ", ".join(sorted(set(map(kinds.described, untried))))
@@ -293,7 +306,7 @@ class _Restoring(object):
         except KeyboardInterrupt:
             raise
         except Exception as problem:
-            raise NotRestored(self._bundle["members"], "%s: %s" % (type(problem).__name__, problem))
+            raise NotRestored(self._bundle["members"], "%s: %s" % (type(problem).__name__, problem)) from problem
 
 
 class _Calm(object):
@@ -308,6 +321,18 @@ class _Calm(object):
             gc.enable()
 
 
+def _reason(found):
+    """Return why a walk has no bytes, or None."""
+    if found.lost:
+        return found.lost[0]
+    if found.torn or not found.apart.isdisjoint(found.ids):
+        return "it shares what it is made of with another object"
+    for one in found.sets:
+        if list(bundles.ordered_set(list(one), type(one))) != list(one):
+            return "a set whose order cannot be kept"
+    return None
+
+
 def _is_known(kind):
     """Return whether instances of a type come back equal in every version: the tests say so."""
     return not kinds.is_type(kind) and kinds.type_name(kind)[0].partition(".")[0] in _KNOWN
@@ -315,7 +340,19 @@ def _is_known(kind):
 
 # Modules whose types need no trial.
 _KNOWN = frozenset(
-    ["builtins", "collections", "datetime", "decimal", "fractions", "functools", "itertools", "numpy", "operator", "pandas", "pathlib"]
+    [
+        "builtins",
+        "collections",
+        "datetime",
+        "decimal",
+        "fractions",
+        "functools",
+        "itertools",
+        "numpy",
+        "operator",
+        "pandas",
+        "pathlib",
+    ]
     + ["random", "_random", "re", "_sre", "types", "uuid", "pyarrow"]
 )
 
@@ -326,8 +363,3 @@ def _mark():
 
 def _lost(why):
     return {"pickle": None, "buffers": [], "size": 0, "lost": why}
-
-
-def _size(blob):
-    """Return about how many bytes a blob has."""
-    return len(blob.content) if type(blob.content) is bytes else 0

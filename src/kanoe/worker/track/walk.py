@@ -20,7 +20,7 @@ An *item* in a record is an atom (None, bool, int, float, complex, str, bytes, E
     (e, shape, order, dtype)  new: an array of objects; (E, n, items);  (w, base, shape, strides, offset)  a view of one
     (S, blob)                 content of a column of strings, for E
     (n, dtype, data)          value: a scalar of numpy
-    (u, k, ...)               value: foreign memory (Arrow's)
+    (b, blob)  (B, blob)      value: foreign memory: of a PickleBuffer, of Arrow; the bytes themselves where they are few
     (!, type, why, mark)      new: what cannot be kept
 """
 
@@ -43,9 +43,10 @@ _LONG = 1 << 16
 _DEPTH = 60
 _EFFORT = 100000  # records written to order the elements of a set
 _MANY = 10000
+_INSIDE = 1 << 13  # foreign memory up to this size lies in the records
 _ELEMENTS = 1 << 24
 _PROTOCOL = 5 if sys.version_info >= (3, 8) else 4
-_CELL = type((lambda x: lambda: x)(0).__closure__[0])
+_CELL = definitions.Cell
 _NAMED = {id(type(None)): "NoneType", id(type(Ellipsis)): "ellipsis", id(type(NotImplemented)): "NotImplementedType"}
 
 # Types whose instances never change (but for names of an Index, see groups.py): sharing one is not seen.
@@ -70,7 +71,7 @@ _VALUES = {
 _PANDAS_VALUES = frozenset(["Timestamp", "Timedelta", "Period", "Interval", "BlockPlacement"])
 
 
-class Conflict(Exception):
+class Conflict(Exception):  # noqa: N818 - a signal
     """Something inside plain data that was written as one is met from outside."""
 
 
@@ -81,12 +82,14 @@ class Blob(object):
         kind: how they are written: `marshal` (an object), `bytes`, `memory` (an address).
         content: object, bytes, or `(address, size, owner)`.
         digest: hash of the value.
+        size: about how many bytes it takes.
     """
 
-    __slots__ = ("kind", "content", "digest")
+    __slots__ = ("content", "digest", "kind", "size")
 
-    def __init__(self, kind, content, value):
+    def __init__(self, kind, content, value, size):
         self.kind = kind
+        self.size = size
         self.content = content
         self.digest = value
 
@@ -129,7 +132,13 @@ class Walk(object):
         """Return the hash of the value."""
         table = [array.entry() for array in self.arrays]
         data = marshal.dumps(
-            [self.items, self.records, table, [segment.digest for segment in self.segments], [blob.digest for blob in self.blobs]],
+            [
+                self.items,
+                self.records,
+                table,
+                [segment.digest for segment in self.segments],
+                [blob.digest for blob in self.blobs],
+            ],
             VERSION,
         )
         return digest.of_parts("value", data)
@@ -158,7 +167,7 @@ def is_atom(thing):
 class _Frame(object):
     """An object whose parts are being walked."""
 
-    __slots__ = ("parts", "items", "finish")
+    __slots__ = ("finish", "items", "parts")
 
     def __init__(self, parts, finish):
         self.parts = iter(parts)
@@ -315,8 +324,8 @@ class Walker(object):
             self._result.alive.append(thing)
         return (number,)
 
-    def _blob(self, kind, content, value):
-        self._result.blobs.append(Blob(kind, content, value))
+    def _blob(self, kind, content, value, size):
+        self._result.blobs.append(Blob(kind, content, value, size))
         return len(self._result.blobs) - 1
 
     def _lost(self, thing, why, shared=None):
@@ -349,7 +358,23 @@ class Walker(object):
         if number is None:
             number = self._contents[key] = self._count
             self._count += 1
-            self._result.records.append((tag, self._blob("bytes", data, value)))
+            self._result.records.append((tag, self._blob("bytes", data, value, len(data))))
+        return (number,)
+
+    def foreign(self, tag, buffer, owner):
+        """Return the item of memory that belongs to another library."""
+        size = buffer.nbytes if tag == "b" else buffer.size
+        address = arrays.address_of(buffer) if tag == "b" else buffer.address
+        if size <= _INSIDE:
+            return self._value((tag, bytes(digest.view(address, size)) if size else b""), owner)
+        value = self._memory.digest(address, size)
+        self._result.alive.append(buffer)
+        key = (tag, value)
+        number = self._contents.get(key)
+        if number is None:
+            number = self._contents[key] = self._count
+            self._count += 1
+            self._result.records.append((tag, self._blob("memory", (address, size), value, size)))
         return (number,)
 
     def _enter_plain(self, thing):
@@ -360,7 +385,7 @@ class Walker(object):
             if len(data) <= _LONG:
                 record = ("m", data)
             else:
-                record = ("M", self._blob("marshal", thing, digest.of_parts("plain", data)))
+                record = ("M", self._blob("marshal", thing, digest.of_parts("plain", data), len(data)))
             if kind is tuple:
                 return self._value(record, thing)
             return (self._new(thing, record),)
@@ -391,7 +416,11 @@ class Walker(object):
             if len(level) > _MANY and len(set(map(id, level))) * 8 < len(level):  # tuples of tuples, each held by many
                 return self._wasteful(total)
             if not types_below.isdisjoint(_MUTABLE_IDS):
-                found = list(map(id, level)) if id(tuple) not in types_below else [id(one) for one in level if type(one) is not tuple]
+                found = (
+                    list(map(id, level))
+                    if id(tuple) not in types_below
+                    else [id(one) for one in level if type(one) is not tuple]
+                )
                 inside += found
                 distinct.update(found)
                 if len(distinct) != len(inside) + 1:
@@ -400,6 +429,8 @@ class Walker(object):
             return self._wasteful(total + 1000)
         if not inside:
             return self._dumped(thing)
+        if type(thing) is tuple:  # it may be met again as another, equal one
+            return self._wasteful(0)
         numbers = self._numbers
         if not distinct.isdisjoint(self._interior) or not numbers.keys().isdisjoint(inside):
             return self._wasteful(total)
@@ -407,8 +438,7 @@ class Walker(object):
         if data is not None:
             self._interior.update(inside)
             ids = self._result.ids
-            if type(thing) is not tuple:
-                ids[id(thing)] = len(ids)
+            ids[id(thing)] = len(ids)
             ids.update(zip(inside, itertools.count(len(ids))))
         return data
 
@@ -554,7 +584,9 @@ class Walker(object):
             packed = self._guard.call(form, thing)
             around = list(self._guard.call(saver.reach, thing))
         except guard.Failed as problem:
-            return self._lost(thing, "%s: %s" % (kinds.described(type(thing)), problem), saver.reach if saver.alone else None)
+            return self._lost(
+                thing, "%s: %s" % (kinds.described(type(thing)), problem), saver.reach if saver.alone else None
+            )
         self._result.alive += [packed, thing]
         self._result.calls.add(type(thing))
         if saver.alone:
@@ -579,7 +611,9 @@ class Walker(object):
         def made(items):
             self._open.discard(id(thing))
             number = self._new(thing, ("o", items[0], items[1] if frozen else None))
-            return _Frame(self._state(thing, plan, None if frozen else content), lambda rest: self._fill("O", number, rest))
+            return _Frame(
+                self._state(thing, plan, None if frozen else content), lambda rest: self._fill("O", number, rest)
+            )
 
         return _Frame([type(thing), content if frozen else None], made)
 
@@ -728,7 +762,7 @@ def _exact(base):
         list: lambda thing: list.__getitem__(thing, slice(None)),
         dict: lambda thing: [part for pair in dict.items(thing) for part in pair],
         set: lambda thing: list(set.__iter__(thing)),
-        object: lambda thing: None,
+        object: lambda _: None,
     }[base]
 
 
@@ -738,7 +772,9 @@ def _ordered_pairs(thing):
     return [part for pair in collections.OrderedDict.items(thing) for part in pair]
 
 
-_CONTENTS = {base: _exact(base) for base in (tuple, frozenset, int, float, complex, str, bytes, list, dict, set, object)}
+_CONTENTS = {
+    base: _exact(base) for base in (tuple, frozenset, int, float, complex, str, bytes, list, dict, set, object)
+}
 _CONTENTS[kinds.MUTABLE_BASES[3]] = _ordered_pairs
 
 _VISITS = {
