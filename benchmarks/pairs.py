@@ -9,12 +9,13 @@ that of a plain run. `--values` also compares every variable at the end. `--chec
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / "cells")]
@@ -26,8 +27,8 @@ from trial import CELLS_MODE, Result, World, check_pair, try_pair  # noqa: E402
 def check(world: World, pairs: list[Pair], jobs: int) -> int:
     """Print what is wrong with the pairs themselves; returns how many are."""
     faulty = 0
-    with ThreadPoolExecutor(jobs) as pool:
-        for pair, faults in zip(pairs, pool.map(lambda pair: check_pair(world, pair), pairs), strict=True):
+    with ProcessPoolExecutor(jobs) as pool:
+        for pair, faults in zip(pairs, pool.map(functools.partial(check_pair, world), pairs), strict=True):
             faulty += bool(faults)
             for fault in faults:
                 print(f"{pair.id}: {fault}", flush=True)
@@ -87,7 +88,7 @@ def main() -> None:
         if not CELLS_MODE:
             sys.exit("this Kanoe has no cells mode")
         results = []
-        with ThreadPoolExecutor(options.jobs) as pool:
+        with ProcessPoolExecutor(options.jobs) as pool:
             futures = [pool.submit(attempt, world, pair, values=options.values) for pair in pairs]
             for future in as_completed(futures):
                 result = future.result()

@@ -3,7 +3,7 @@
 A case is code, and expressions that are true of its names before and after. Prints one JSON object: `{case: what went wrong}`.
 """
 
-# ruff: noqa - it runs on Python 3.6, and is data more than code
+# ruff: noqa: C901, B007, E501, ISC004, PLC0415, PTH100, PTH102, PTH118, PTH120, PTH123, RUF005, RUF100, S102, S307, T201, UP031, UP032 - it runs on Python 3.6
 import json
 import os
 import sys

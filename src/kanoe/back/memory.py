@@ -85,21 +85,23 @@ class StoreMemory:
         name, environment = self._origin.name, self._origin.environment
         trace = self._attempt(lambda: self._traces.hit(name, code, environment, state.hash_of), None)
         if trace is None:
-            return Verdict(None, self._why_miss(step, code, state))
+            return self._miss(step, code, state)
         told = self._read_messages(trace)
         if told is None or self._lacks_files(trace):
             return Verdict(None, "what was kept of it is damaged or gone")
         self._steps[task.id] = RememberedStep(task.id, code, trace_id(trace))
         return Verdict(trace, "reused", told)
 
-    def _why_miss(self, step: Step, code: str, state: State) -> str:
+    def _miss(self, step: Step, code: str, state: State) -> Verdict:
         name, environment = self._origin.name, self._origin.environment
         traces = self._attempt(lambda: self._traces.find(name, code, environment, 20), [])
         previous = None
         known = self._previous.get(step.task.id)
         if known is not None:
             previous = self._attempt(lambda: self._traces.get(name, known), None)
-        return why_miss(code, environment, traces, previous, state.values, state.writers, hash_of=state.hash_of).text
+        reason = why_miss(code, environment, traces, previous, state.values, state.writers, hash_of=state.hash_of)
+        looked_up = {read.removeprefix("name:") for trace in traces for read in trace.reads if read.startswith("name:")}
+        return Verdict(None, reason.text, names=tuple(sorted(looked_up)))
 
     def _read_messages(self, trace: Trace) -> Told | None:
         data = self._blobs.read(trace.messages)

@@ -134,6 +134,7 @@ class RunFolder:
         self.directory = directory
         self.facts: dict[str, Any] = {}
         self.pages: PageMemory | None = None
+        self._verification: Mapping[str, Any] | None = None
         self._source = source
         self._records = records
         self._watch = watch
@@ -207,6 +208,11 @@ class RunFolder:
         """Take a diagnostic in."""
         self.take(Noted(diagnostic=diagnostic))
 
+    def prove(self, verification: Mapping[str, Any] | None, problems: Sequence[Diagnostic]) -> None:
+        """Take in what a comparison with a fresh run came to; any problem makes the run fail."""
+        self._verification = verification
+        self._fail_with(problems, demanded=True)
+
     def keep_lock(self, text: str) -> None:
         """Keep the lock of the run's environment."""
         replace_file(self.directory / "kanoe.lock", text.encode())
@@ -245,7 +251,9 @@ class RunFolder:
         self.take(RunEnded(state=self._state, seconds=seconds))
         codes = {RunState.SUCCEEDED: ExitCode.SUCCEEDED, RunState.CANCELLED: ExitCode.INTERRUPTED}
         report = self._fold.report(self._artifacts(), exit_code or codes.get(self._state, ExitCode.FAILED))
-        report = replace(report, reproduction=reproduction.as_dict() if reproduction else None)
+        report = replace(
+            report, reproduction=reproduction.as_dict() if reproduction else None, verification=self._verification
+        )
         self._write_facts(report)
         self._journal.close()
         self._records.end(self.run, str(self._state), seconds)

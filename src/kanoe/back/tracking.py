@@ -20,7 +20,7 @@ from kanoe.store.blobs import TakenFiles
 
 PREPARE, RESTORE, FINISH = "kanoe_prepare_request", "kanoe_restore_request", "kanoe_finish_request"
 REPLIES = {"kanoe_prepare_reply", "kanoe_restore_reply", "kanoe_finish_reply"}
-_KINDS = {"name", "def", "out", "random", "setting", "effect", "opaque", "file", "group"}
+_KINDS = {"name", "def", "out", "random", "setting", "effect", "opaque", "file", "group", "count", "source"}
 _KINDS |= {kind.rstrip(":") for kind in DERIVED}
 _ROOTS = ("name", "def", "out")
 _HASH = re.compile(r"[0-9a-f]{8,128}|" + AS_FOUND + r"")
@@ -109,6 +109,7 @@ class TrackedSession:
             "gone": gone,
             "taken": told,
             "laid": laid,
+            "names": list(task.names),
         }
 
     def take_reply(self, content: Mapping[str, Any]) -> Answer:
@@ -147,6 +148,8 @@ class TrackedSession:
         """
         if content.get("status") != "finished":
             raise MalformedError(_text(content.get("why")) + " " + _text(content.get("trace")))
+        if content.get("complete") is not True:
+            raise MalformedError("it looked names up in a way that nobody foresees")
         stored = [_mapping(entry) for entry in _list(content.get("bundles"))]
         written = {_reference(name): entry for name, entry in _mapping(content.get("writes")).items()}
         files = {name: written.pop(name) for name in list(written) if name.startswith(FILE)}

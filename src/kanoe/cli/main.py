@@ -128,6 +128,10 @@ def run_command(
     reproduce: Annotated[
         bool, typer.Option("--reproduce", help="Fail where outputs differ from those that the notebook carries.")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Run it from top to bottom in a fresh kernel as well; fail where that differs."),
+    ] = False,
     revive: Annotated[
         bool | None,
         typer.Option(
@@ -196,6 +200,7 @@ def run_command(
             keep_going=keep_going,
             html=html,
             reproduce=reproduce,
+            verify=verify,
             revive=revive,
             memory=read_bytes("--memory", memory),
             cpus=cpus,
@@ -618,6 +623,7 @@ def _show_failure(diagnostics: tuple[Diagnostic, ...], code: ExitCode, as_json: 
                 "artifacts": [],
                 "diagnostics": [diagnostic.as_dict() for diagnostic in diagnostics],
                 "reproduction": None,
+                "verification": None,
             }
         )
 

@@ -117,6 +117,9 @@ def summary_lines(report: Report) -> list[str]:
     lines = [line]
     if report.reproduction:
         lines.append(f"compared    {report.reproduction['summary']}")
+    if report.verification:
+        word = "verified" if report.verification["equal"] else "differs"
+        lines.append(f"{word:<12}{report.verification['summary']}")
     if report.artifacts:
         names = ", ".join(artifact.name.replace("\n", " ") for artifact in report.artifacts[:4])
         more = len(report.artifacts) - 4

@@ -21,11 +21,13 @@ class Verdict:
         trace: that execution; `None`: the cell has to run.
         reason: why, one short sentence for people.
         messages: what it told, as message types and contents.
+        names: variables that the code looked up in earlier executions, where it has to run.
     """
 
     trace: Trace | None
     reason: str | None = None
     messages: Told = ()
+    names: tuple[str, ...] = ()
 
 
 class Memory(Protocol):

@@ -9,15 +9,17 @@ from typing import Any
 
 from kanoe.base.hashing import hash_content
 from kanoe.engine.reasons import label
-from kanoe.ir.folders import FILE, quote, unquote
+from kanoe.ir.folders import DERIVED, FILE, quote, unquote
 from kanoe.ir.trace import Reference, Trace, Value
 
 # What is kept of a run, and what its cells share; what else lies about is any program's own, under names drawn at random.
 _KEPT = (f"{FILE}/kaggle/working/", f"{FILE}/kaggle/temp/")
 _ROOTS = ("name:", "def:", "out:")
+# Holds how often this process changed its filters of warnings.
+_OF_THE_PROCESS = ("name:__warningregistry__",)
 # What an import does to settings belongs to whichever cell runs first in a process: it is no work of the cell's.
 _OF_A_CELL = (*_ROOTS, "random:", FILE)
-_BELOW = ("tree", "files", "module")
+_FROM_FILES = tuple(kind.rstrip(":") for kind in DERIVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ def compare_outcomes(ours: Outcome, fresh: Outcome) -> Compared:
     differences = []
     for reference in sorted({*ours.values, *fresh.values}):
         is_file = reference.startswith(FILE)
-        if is_file and not reference.startswith(_KEPT):
+        if not _counts(reference):
             continue
         cell = ours.writers.get(reference, fresh.writers.get(reference))
         text = _difference(reference, ours, fresh)
@@ -151,6 +153,11 @@ def compare_outcomes(ours: Outcome, fresh: Outcome) -> Compared:
         elif not is_file or ours.values[reference].type == "file":
             equal[is_file] += 1
     return Compared(equal[True], equal[False], opaque, tuple(differences))
+
+
+def _counts(reference: Reference) -> bool:
+    """Whether two executions must agree in it."""
+    return reference.startswith(_KEPT) if reference.startswith(FILE) else reference not in _OF_THE_PROCESS
 
 
 def _difference(reference: Reference, ours: Outcome, fresh: Outcome) -> str | None:
@@ -196,7 +203,7 @@ def _named(reference: Reference, values: Mapping[Reference, Value]) -> Iterator[
         yield name
     elif reference.endswith("*"):
         yield from (other for other in values if other.startswith(reference[:-1]))
-    elif kind in ("exists", "folder", "modules", *_BELOW):
+    elif kind in _FROM_FILES:
         yield from _files(kind, unquote(name), values)
     else:
         yield reference
@@ -205,20 +212,18 @@ def _named(reference: Reference, values: Mapping[Reference, Value]) -> Iterator[
 def _files(kind: str, path: str, values: Mapping[Reference, Value]) -> Iterator[Reference]:
     """Yield the files that what follows from files follows from."""
     yield FILE + quote(path)
-    if kind == "exists":
-        return
-    above = str(PurePosixPath(path).parent) if kind == "module" else path
+    place = PurePosixPath(path)
     for reference in values:
         if not reference.startswith(FILE):
             continue
         other = PurePosixPath(unquote(reference.removeprefix(FILE)))
-        if kind == "module":
-            name = PurePosixPath(path).name
-            if str(other.parent) == above and other.name.partition(".")[0] == name:
-                yield reference
-        if kind in _BELOW and PurePosixPath(path) in other.parents:
-            yield reference
-        elif PurePosixPath(path) == other.parent or (kind == "modules" and PurePosixPath(path) in other.parents):
+        below, straight = place in other.parents, place == other.parent
+        beside = other.parent == place.parent and other.name.partition(".")[0] == place.name
+        if (
+            (kind in ("tree", "files", "module", "modules") and below)
+            or (kind == "folder" and straight)
+            or (kind == "module" and beside)
+        ):
             yield reference
 
 
@@ -262,7 +267,7 @@ def compare_alone(
     """
     found = []
     for reference in sorted({*trace.writes, *alone.writes}):
-        if not reference.startswith(_OF_A_CELL) or (reference.startswith(FILE) and not reference.startswith(_KEPT)):
+        if not reference.startswith(_OF_A_CELL) or not _counts(reference):
             continue
         known = trace.writes[reference] if reference in trace.writes else before.get(reference)
         made = alone.writes[reference] if reference in alone.writes else start.get(reference)

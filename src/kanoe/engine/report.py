@@ -92,6 +92,7 @@ class Report:
         exit_code: what the `kanoe` command returns.
         reproduction: how the outputs compare with those that the author's file carries; `None` where it carries none, or the run
             did not come to its cells.
+        verification: with `--verify`: how it compares with a fresh run from top to bottom; `None` where it was not compared.
     """
 
     run: str | None
@@ -104,6 +105,7 @@ class Report:
     diagnostics: tuple[Diagnostic, ...] = ()
     exit_code: ExitCode = ExitCode.SUCCEEDED
     reproduction: Mapping[str, Any] | None = None
+    verification: Mapping[str, Any] | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -127,6 +129,7 @@ class Report:
             "artifacts": [artifact.as_dict() for artifact in self.artifacts],
             "diagnostics": [diagnostic.as_dict() for diagnostic in self.diagnostics],
             "reproduction": dict(self.reproduction) if self.reproduction is not None else None,
+            "verification": dict(self.verification) if self.verification is not None else None,
         }
 
 

@@ -112,10 +112,13 @@ class _Walk:
     def _take(self, step: Step) -> Iterator[Event]:
         """Reuse a step or run it."""
         step = replace(step, task=self._counted(step.task, self.position))
+        self.state.count = step.task.count
+        self.state.earlier = [earlier.task.code for earlier in self.steps[: self.position] if earlier.skip is None]
         verdict = Verdict(None, self._unsteady_reason())
         if verdict.reason is None and self.memory is not None:
             verdict = self.memory.look_up(step, self.state)
         reason = verdict.reason
+        step = replace(step, task=replace(step.task, names=verdict.names))
         if verdict.trace is not None:
             if self._take_in(verdict.trace):
                 yield from self._retell(step, verdict, verdict.trace)

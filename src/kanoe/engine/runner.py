@@ -24,6 +24,7 @@ class Task:
         attempt: 1 for the first.
         state: what everything holds that the cell can read; `None`: whatever the session holds, and nothing is watched.
         count: the number that Jupyter gives the execution; `None`: the session's next.
+        names: variables that the code looked up in earlier executions, by whatever means.
         execution: what names the execution; a replay has the name of what it repeats.
         budget: CPU seconds that it would take to compute again what the cell reads and nobody keeps.
         speculative: whether it may turn out that the task was not to run: its effects must wait. No runner does that yet.
@@ -38,6 +39,7 @@ class Task:
     attempt: int = 1
     state: Mapping[Reference, Value] | None = None
     count: int | None = None
+    names: tuple[str, ...] = ()
     execution: str = ""
     budget: float = 0.0
     speculative: bool = False

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kanoe.base.hashing import hash_content
+from kanoe.base.hashing import hash_content, hash_text
 from kanoe.ir.folders import Folders, is_derived
 from kanoe.ir.trace import Reference, Trace, Value
 
 _GROUP = "group:"
+# The number that Jupyter gives the cell that is about to run.
+COUNT = "count:cell"
+# The sources of all cells before it.
+EARLIER = "source:earlier"
 
 
 class State:
@@ -21,6 +25,8 @@ class State:
     def __init__(self, outside: Callable[[Reference], str | None] = lambda _reference: None) -> None:
         self.values: dict[Reference, Value] = {}
         self.writers: dict[Reference, int] = {}
+        self.count: int | None = None
+        self.earlier: list[str] = []
         self._outside = outside
         self._folders: Folders | None = None
         self._undo: dict[int, dict[Reference, tuple[Value | None, int | None]]] = {}
@@ -30,6 +36,10 @@ class State:
         if reference.startswith(_GROUP):
             value = self.values.get(reference.removeprefix(_GROUP))
             return value.bundle.hash if value is not None and value.bundle is not None else None
+        if reference == COUNT:
+            return hash_text("count", str(self.count))
+        if reference == EARLIER:
+            return hash_text("source", *self.earlier)
         if reference.endswith("*"):
             return self._hash_below(reference[:-1])
         value = self.values.get(reference)

@@ -12,6 +12,8 @@ A *reference* names one thing a cell can read or write: `kind:name`. The kinds:
     file        a file, link or folder: `file:/kaggle/working/a.csv`; no value where there is none
     exists, folder, tree, files, module, modules
                 what follows from files (`ir.folders`); only read
+    count       the number that Jupyter gives the cell: `count:cell`; only read
+    source      the sources of all cells before: `source:earlier`; only read
     group       a variable with all that shares mutable memory with it: `group:name:df`; only read
 
 Source of the model: constructive traces in "Build Systems à la Carte" (Mokhov, Mitchell, Peyton Jones 2018).

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from kanoe.back.memory import ALWAYS_RUN_TAG, Origin, StoreMemory
 from kanoe.back.sessions import SessionPlan
+from kanoe.back.tracking import BlobStore as SessionBlobs
 from kanoe.back.tracking import Tracking
+from kanoe.back.tree import BlobStore as FileBlobs
 from kanoe.back.tree import Tree
 from kanoe.base.diagnostics import error
 from kanoe.base.errors import InputError
@@ -27,6 +31,7 @@ from kanoe.store.home import Store
 from kanoe.store.traces import Traces
 from kanoe.verbs.environment import Ready
 
+_RESULTS = re.compile(r"\b(_{1,3}|_\d+|_oh|Out)\b")
 # Raised when a leak is found and mended: what older trackers recorded is not used.
 TRACKER = 1
 
@@ -70,27 +75,46 @@ def watch_cells(
         options: what the user says.
         run: the run's id.
     """
-    layout = plan.layout
-    blobs, outside = Blobs(store.blobs), Outside(layout, Contents(store.contents))
+    blobs = Blobs(store.blobs)
     origin = Origin(
         origin_of(source),
-        environment_hash(ready, plan.tool, layout, plan.worker, options),
+        environment_hash(source, ready, plan.tool, plan.layout, plan.worker, options),
         run,
         forced_cells(source, options),
     )
+    plan, state = tracked(source, store, plan, blobs)
+    assert plan.tracking is not None
+    return Watched(plan, StoreMemory(origin, Traces(store.traces), blobs, plan.tracking.tree), state)
+
+
+class KeptBlobs(SessionBlobs, FileBlobs, Protocol):
+    """Where a session's bytes are kept."""
+
+
+def tracked(source: Source, store: Store, plan: SessionPlan, blobs: KeptBlobs) -> tuple[SessionPlan, State]:
+    """Return how to start a session that is watched, and a state that holds what no cell writes.
+
+    Args:
+        source: what runs.
+        store: where hashes of inputs are remembered.
+        plan: how the session starts unwatched.
+        blobs: where the bytes of its values and files are kept.
+    """
+    layout = plan.layout
+    outside = Outside(layout, Contents(store.contents))
     folders = {WORKING: layout.folders.working, **_scratch(layout)}
     tree = Tree(folders, blobs, layout.folders.scratch / "parts")
-    memory = StoreMemory(origin, Traces(store.traces), blobs, tree)
     plain = plan.tool.kind == "none"
     configuration = {
         "staging": str(layout.folders.staging) if plain else STAGING,
         "given": str(layout.folders.given) if plain else GIVEN,
         "roots": {seen: str(host) if plain else seen for seen, host in {**folders, **outside.folders}.items()},
+        "results": looks_at_results(source),
         "apart": [str(path) for path in layout.tools],
-        "seed": hash_text("seed", origin.name),
+        "seed": hash_text("seed", origin_of(source)),
     }
     tracking = Tracking(blobs, layout.folders.staging, layout.folders.given, tree, configuration)
-    return Watched(replace(plan, tracking=tracking), memory, State(outside.hash_of))
+    return replace(plan, tracking=tracking), State(outside.hash_of)
 
 
 def origin_of(source: Source) -> str:
@@ -101,7 +125,14 @@ def origin_of(source: Source) -> str:
     return f"folder:{source.folder.resolve()}"
 
 
-def environment_hash(ready: Ready, tool: Tool, layout: Layout, worker: Path, options: CellsOptions) -> str:
+def looks_at_results(source: Source) -> bool:
+    """Whether a cell may look at what other cells returned: by `_`, `_3`, `Out`."""
+    return any(_RESULTS.search(cell.source) for cell in source.notebook.code_cells)
+
+
+def environment_hash(
+    source: Source, ready: Ready, tool: Tool, layout: Layout, worker: Path, options: CellsOptions
+) -> str:
     """Return a hash of all that is the same for every cell of a run."""
     variables = [
         f"{name}={value}" for name, value in sorted({**layout.limits.variables(), **options.variables}.items())
@@ -113,6 +144,7 @@ def environment_hash(ready: Ready, tool: Tool, layout: Layout, worker: Path, opt
         ready.environment.id,
         "plain" if tool.kind == "none" else "walls",
         "internet" if layout.internet else "no internet",
+        "results" if looks_at_results(source) else "no results",
         "devices" if layout.devices else "no devices",
         *variables,
     )

@@ -283,5 +283,5 @@ def _surroundings(question: _Question) -> _Surroundings:
     ):
         layout = with_limits(place.layout, limits)
         layout = with_gpu(layout, gpu) if gpu is not None else layout
-        environment = environment_hash(ready, place.tool, layout, worker_folder(store.workers), cells)
+        environment = environment_hash(source, ready, place.tool, layout, worker_folder(store.workers), cells)
         return _Surroundings(environment, Outside(layout, Contents(store.contents)).hash_of)

@@ -23,7 +23,17 @@ from kanoe.base.files import read_untrusted
 from kanoe.base.secrets import Secrets
 from kanoe.base.stop import Stop, until_stopped
 from kanoe.engine.cells import Step, plan_cells
-from kanoe.engine.events import Event, LimitNear, ProgramStarted, SessionStarted, TaskEnded, TaskHeld, TaskState
+from kanoe.engine.events import (
+    Event,
+    LimitNear,
+    ProgramStarted,
+    SessionStarted,
+    StageChanged,
+    TaskEnded,
+    TaskHeld,
+    TaskState,
+)
+from kanoe.engine.memory import Memory
 from kanoe.engine.report import Report
 from kanoe.engine.run import Limits, run_program
 from kanoe.engine.runner import Task
@@ -48,6 +58,7 @@ from kanoe.verbs.revive import Failure, Revival
 from kanoe.verbs.sandbox import Data, SandboxOptions, attach_data, laid_out, wanted_gpu
 from kanoe.verbs.secrets import missing_secrets, resolve_secrets
 from kanoe.verbs.variables import check_variables
+from kanoe.verbs.verify import NotVerifiedError, Trial, Witness, explain_proof, not_verified, verify_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +74,7 @@ class RunOptions(SandboxOptions):
         output: the run's folder; `None`: one of its own in the store.
         html: whether to make the HTML page.
         reproduce: whether the run fails where outputs differ from those that the notebook carries.
+        verify: whether the notebook runs from top to bottom in a fresh kernel as well, and the run fails where that differs.
         revive: whether other environments are tried where a library is missing or of another age; `None`: after any such sign
             where the day was inferred from the notebook, else only where it is known what is missing or which release changed.
         disk: bytes that its working folder may hold; `None`: what is free.
@@ -83,6 +95,7 @@ class RunOptions(SandboxOptions):
     output: Path | None = None
     html: bool = True
     reproduce: bool = False
+    verify: bool = False
     revive: bool | None = None
     disk: int | None = None
     kaggle_limits: bool = False
@@ -107,6 +120,7 @@ class RunChanges(TypedDict, total=False):
     output: Path | None
     html: bool
     reproduce: bool
+    verify: bool
     revive: bool | None
     memory: int | None
     cpus: int | None
@@ -160,6 +174,8 @@ def run(
     limits = chosen_limits(options.memory, options.cpus, options.disk, kaggle=options.kaggle_limits)
     if options.reproduce and not source.notebook.has_outputs:
         raise InputError(_nothing_to_reproduce(name))
+    if options.verify and not options.cells:
+        raise InputError(_nothing_to_verify())
     with living_run(store, new_run_id(source.name)) as life:
         stop = life.stop(stop)
         folder = _open_folder(life.name, source, options, store, watch)
@@ -204,19 +220,53 @@ def _run_attempts(job: _Job) -> None:
     revival = Revival(job.source, job.options, job.store, job.folder.take, job.stop, revive=job.options.revive)
     ready: Ready | None = until_stopped(revival.first, job.stop)
     while ready is not None:
+        used, witness = ready, Witness() if job.options.verify else None
         with _session(job, ready) as watched, compiling(ready.environment):
-            failure = _run_cells(job, watched, revival)
+            failure = _run_cells(job, watched, revival, witness)
         if failure is None or job.stop.requested:
             break
         ready = until_stopped(functools.partial(revival.next, failure), job.stop)
     if not job.stop.requested:
         revival.finish(succeeded=failure is None)
+        if witness is not None:
+            _verify(job, used, witness, chosen=failure is None or revival.number == 1)
 
 
 def _nothing_to_reproduce(name: str) -> Diagnostic:
     message = f"`{name}` carries no outputs of its author's, so there is nothing to compare with"
     hint = "Leave `--reproduce` out, or give a notebook that was saved with its outputs"
     return error("nothing-to-reproduce", message, place="--reproduce", hint=hint)
+
+
+def _nothing_to_verify() -> Diagnostic:
+    message = "`--verify` compares cells that may be reused with a fresh run, and `--whole` reuses none"
+    return error("usage", message, place="--verify", hint="Leave one of both out")
+
+
+def _verify(job: _Job, ready: Ready, witness: Witness, *, chosen: bool) -> None:
+    """Compare the run with a fresh one, and let it fail where they differ."""
+    name, folder = job.source.path.name, job.folder
+    folder.take(StageChanged(stage="verify", text="from top to bottom in a fresh kernel"))
+    trial = Trial(
+        job.source,
+        steps_of(job.source, job.options),
+        _limits_of(job.options),
+        job.store,
+        folder.run,
+        lambda working: _placed(job, ready, working, ignore),
+        job.secrets,
+        job.stop,
+    )
+    try:
+        if not chosen:
+            raise NotVerifiedError("several environments were tried, and it failed in all")
+        proof = verify_run(trial, witness)
+    except NotVerifiedError as problem:
+        folder.prove(None, [not_verified(name, str(problem))])
+    except UnavailableError as problem:
+        folder.prove(None, [not_verified(name, problem.diagnostics[0].message)])
+    else:
+        folder.prove(proof.as_dict(), explain_proof(proof, witness, trial))
 
 
 # An interrupt ends a run within three seconds in all.
@@ -296,31 +346,36 @@ def _written(folder: RunFolder) -> Iterator[None]:
 @contextlib.contextmanager
 def _session(job: _Job, ready: Ready) -> Iterator[Watched]:
     """Lay out what the notebook will see; yields how to start its kernel."""
-    source, folder = job.source, job.folder
+    folder = job.folder
     folder.keep_lock(ready.lock)
+    with _placed(job, ready, folder.working, folder.take) as plan:
+        folder.facts |= {"sandbox": plan.tool.kind, "internet": plan.layout.internet, "environment": ready.facts}
+        try:
+            watched = _watched(job, ready, plan)
+            folder.pages = watched.memory
+            if watched.memory is not None and watched.memory.language is not None:
+                folder.name_language(watched.memory.language)
+            yield watched
+        finally:
+            _keep_log(plan.layout.folders.runtime / "kernel.log", folder, job.secrets)
+
+
+@contextlib.contextmanager
+def _placed(job: _Job, ready: Ready, working: Path, tell: Watch) -> Iterator[SessionPlan]:
+    """Lay out what the notebook will see, with `working` behind its current folder; yields how to start its kernel, unwatched."""
+    source = job.source
     worker = worker_folder(job.store.workers)
     compile_worker(worker, ready.environment.python)
     ready = replace(ready, tools=(*ready.tools, worker))
     # A plain script may read its own file, which on Kaggle stands there.
     files = [Mount(source.path, f"/kaggle/src/{source.path.name}")] if source.kind == "script" else []
     internet = job.options.internet
-    with laid_out(
-        source, ready, job.data, job.store, folder.working, internet=internet, files=files, tell=folder.take
-    ) as place:
-        folder.facts |= {"sandbox": place.tool.kind, "internet": place.layout.internet, "environment": ready.facts}
+    with laid_out(source, ready, job.data, job.store, working, internet=internet, files=files, tell=tell) as place:
         layout = with_limits(place.layout, job.limits)
         layout = with_gpu(layout, job.gpu) if job.gpu is not None else layout
         script = next((file.target if place.tool.kind != "none" else str(file.source) for file in files), None)
-        try:
-            with answered(place.tool, layout, source, job.secrets, job.options.variables) as told:
-                plan = SessionPlan(place.tool, told, ready.environment.python, worker, script)
-                watched = _watched(job, ready, plan)
-                folder.pages = watched.memory
-                if watched.memory is not None and watched.memory.language is not None:
-                    folder.name_language(watched.memory.language)
-                yield watched
-        finally:
-            _keep_log(place.layout.folders.runtime / "kernel.log", folder, job.secrets)
+        with answered(place.tool, layout, source, job.secrets, job.options.variables) as told:
+            yield SessionPlan(place.tool, told, ready.environment.python, worker, script)
 
 
 def _watched(job: _Job, ready: Ready, plan: SessionPlan) -> Watched:
@@ -371,22 +426,22 @@ def _hashing(sources: Sequence[DataSource], contents: Contents, folder: RunFolde
         ]
 
 
-def _run_cells(job: _Job, watched: Watched, revival: Revival) -> Failure | None:
+def _run_cells(job: _Job, watched: Watched, revival: Revival, witness: Witness | None = None) -> Failure | None:
     """Run the cells and explain what fails; returns what another environment may mend."""
     plan, memory = watched.plan, watched.memory
     name, options, folder, stop = job.source.path.name, job.options, job.folder, job.stop
     steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in steps_of(job.source, options)]
     by_task = {step.task.id: step for step in steps}
     circumstances = Circumstances(name, plan.layout.internet, plan.tool.kind != "none", plan.layout.limits)
-    run_seconds = KAGGLE_SECONDS if options.timeout is None and options.kaggle_limits else options.timeout
-    limits = Limits(run_seconds, options.cell_timeout, options.keep_going, revival.spent)
+    limits = _limits_of(options, revival.spent)
+    take, heard = _overheard(folder, watched, witness)
     runner = masked(SessionRunner(plan, stop), job.secrets.values())
     failure: Failure | None = None
     started = time.monotonic()
     folder.take(ProgramStarted(tasks=len(steps), sandbox=plan.tool.kind))
     try:
-        for event in run_program(steps, runner, limits, stop, idle=folder.idle, memory=memory, state=watched.state):
-            folder.take(event)
+        for event in run_program(steps, runner, limits, stop, idle=folder.idle, memory=heard, state=watched.state):
+            take(event)
             _remark(job, by_task, event, circumstances)
             if isinstance(event, SessionStarted) and memory is not None:
                 memory.keep_language(event.language)
@@ -437,6 +492,23 @@ def _explain(job: _Job, task: Task, ended: TaskEnded, circumstances: Circumstanc
     explained = explain_failure(task, ended, circumstances)
     missed = explain_name_error(job.source.notebook, task.cell, ended.details.get("error") or {})
     return replace(explained, hint=advice or missed or explained.hint)
+
+
+def _overheard(folder: RunFolder, watched: Watched, witness: Witness | None) -> tuple[Watch, Memory | None]:
+    """Return who takes events, and the memory that is asked: a witness hears both."""
+    if witness is None or watched.memory is None:
+        return folder.take, watched.memory
+
+    def take(event: Event) -> None:
+        folder.take(event)
+        witness.take(event)
+
+    return take, witness.follow(watched.plan, watched.memory, watched.state)
+
+
+def _limits_of(options: RunOptions, spent: float = 0.0) -> Limits:
+    run_seconds = KAGGLE_SECONDS if options.timeout is None and options.kaggle_limits else options.timeout
+    return Limits(run_seconds, options.cell_timeout, options.keep_going, spent)
 
 
 def steps_of(source: Source, options: RunOptions) -> list[Step]:

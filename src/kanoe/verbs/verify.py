@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -89,9 +89,7 @@ class Witness:
 
     def outcome(self, steps: Sequence[Step]) -> Outcome:
         """Return what everything holds in the end."""
-        names = {
-            step.task.cell: self.traces[step.task.id].execution for step in steps if step.task.id in self.traces
-        }
+        names = {step.task.cell: self.traces[step.task.id].execution for step in steps if step.task.id in self.traces}
         return Outcome(self.state.values, self.state.writers, names)
 
     @property
@@ -193,7 +191,6 @@ class Trial:
     place: Callable[[Path], AbstractContextManager[SessionPlan]]
     secrets: Secrets
     stop: Stop
-    moments: list[float] = field(default_factory=list)
 
 
 def verify_run(trial: Trial, witness: Witness) -> Proof:
@@ -325,20 +322,28 @@ def _compare_cells(trial: Trial, witness: Witness, fresh: Witness, noise: Noise)
     found, same = [], 0
     for step in trial.steps:
         task, cell = step.task.id, step.task.cell
-        skipped = [one.ends[task].state is TaskState.SKIPPED for one in (witness, fresh) if task in one.ends]
-        if all(skipped):
+        came = [task in one.ends and one.ends[task].state is not TaskState.SKIPPED for one in (witness, fresh)]
+        if not any(came):
             continue
-        here, there = witness.error_of(task), fresh.error_of(task)
-        if any(skipped):
-            found.append(Difference(cell, "cell", "only one of both runs came to it"))
-        elif (here is None) != (there is None):
-            text = f"it failed ({here}), and succeeds in a fresh run" if here else f"a fresh run fails there: {there}"
-            found.append(Difference(cell, "cell", text))
-        elif (text := compare_exactly(ours.get(task, ()), theirs.get(task, ()), noise)) is not None:
-            found.append(Difference(cell, "output", text))
-        else:
+        what, text = "cell", _compare_ends(witness.error_of(task), fresh.error_of(task))
+        if not all(came):
+            text = "a fresh run does not come to it" if came[0] else "only a fresh run comes to it"
+        if text is None:
+            what, text = "output", compare_exactly(ours.get(task, ()), theirs.get(task, ()), noise)
+        if text is None:
             same += 1
+        else:
+            found.append(Difference(cell, what, text))
     return found, same
+
+
+def _compare_ends(here: str | None, there: str | None) -> str | None:
+    """Return how it differs whether a cell failed."""
+    if (here is None) == (there is None):
+        return None
+    return (
+        f"it fails ({here}), and succeeds in a fresh run" if here else f"it succeeds, and fails in a fresh run: {there}"
+    )
 
 
 def _outputs(trial: Trial, told: Mapping[str, Sequence[Event]]) -> dict[str, list[dict[str, Any]]]:
@@ -389,7 +394,9 @@ def _run_some_alone(
                 continue
             if not texts:
                 same.append(position)
-            found += [Difference(position, "alone", f"run alone, from what it is known to read, {text}") for text in texts]
+            found += [
+                Difference(position, "alone", f"run alone, from what it is known to read, {text}") for text in texts
+            ]
     return sorted(same), found
 
 
@@ -424,6 +431,6 @@ def _run_alone(trial: Trial, witness: Witness, position: int, known: Blobs, nois
         raise NotVerifiedError(str(ended.details.get("unwatched", "")))
     noise = replace(noise, places={**(noise.places or {}), **places})
     shown = [_outputs(trial, {task: events}).get(task, ()) for events in (told, witness.told.get(task, ()))]
-    text = compare_exactly(shown[0], shown[1], noise)
-    texts = [text.replace("in a fresh run", "before")] if text is not None else []
+    text = compare_exactly(shown[0], shown[1], noise, other="then")
+    texts = [text] if text is not None else []
     return texts + compare_alone(trace, before, ended.trace, start)

@@ -79,23 +79,33 @@ def _dates(days: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 def compare_exactly(
-    ours: Sequence[Mapping[str, Any]], fresh: Sequence[Mapping[str, Any]], noise: Noise
+    ours: Sequence[Mapping[str, Any]],
+    others: Sequence[Mapping[str, Any]],
+    noise: Noise,
+    *,
+    other: str = "in a fresh run",
 ) -> str | None:
     """Return in what the outputs of a cell differ from those of another execution, as a sentence; `None`: in nothing.
 
     In which order stdout and stderr came together is any run's own.
+
+    Args:
+        ours: outputs in the form of nbformat 4; text may stand in pieces.
+        others: those of the other execution.
+        noise: what differs between any two executions.
+        other: what the other execution is called.
     """
     for name in ("stdout", "stderr"):
-        here, there = (noise.clean(_printed(outputs, name)) for outputs in (ours, fresh))
+        here, there = (noise.clean(_printed(outputs, name)) for outputs in (ours, others))
         if here != there:
-            return f"it printed {_apart(here, there)}" + (" to stderr" if name == "stderr" else "")
-    ours, fresh = ([entry for entry in outputs if entry.get("output_type") != "stream"] for outputs in (ours, fresh))
-    for here_, there_ in zip(ours, fresh, strict=False):
-        text = _compare_shown(here_, there_, noise)
+            return f"it printed {_apart(here, there, other)}" + (" to stderr" if name == "stderr" else "")
+    ours, others = ([entry for entry in outputs if entry.get("output_type") != "stream"] for outputs in (ours, others))
+    for pair in zip(ours, others, strict=False):
+        text = _compare_shown(*pair, noise, other)
         if text is not None:
             return text
-    if len(ours) != len(fresh):
-        return f"it shows {len(ours)} outputs besides text, and {len(fresh)} in a fresh run"
+    if len(ours) != len(others):
+        return f"it shows {len(ours)} outputs besides text, and {len(others)} {other}"
     return None
 
 
@@ -107,25 +117,32 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else "".join(value or ())
 
 
-def _compare_shown(ours: Mapping[str, Any], fresh: Mapping[str, Any], noise: Noise) -> str | None:
-    kind = ours.get("output_type")
-    if kind != fresh.get("output_type"):
-        return f"it shows {_noun(kind)}, and {_noun(fresh.get('output_type'))} in a fresh run"
-    if kind == "error":
-        here, there = (noise.clean(f"{entry.get('ename')}: {entry.get('evalue')}") for entry in (ours, fresh))
-        return f"it failed with {_apart(here, there)}" if here != there else None
-    if ours.get("execution_count") != fresh.get("execution_count"):
-        return f"its number is {ours.get('execution_count')}, and {fresh.get('execution_count')} in a fresh run"
-    forms, others = ours.get("data") or {}, fresh.get("data") or {}
-    for mime in sorted({*forms, *others}, key=lambda mime: (mime != "text/plain", mime)):
-        if mime not in forms or mime not in others:
-            return f"it shows {mime}" + (", and a fresh run does not" if mime in forms else " in a fresh run only")
-        here, there = (_form(mime, entry[mime], noise) for entry in (forms, others))
+def _compare_shown(ours: Mapping[str, Any], others: Mapping[str, Any], noise: Noise, other: str) -> str | None:
+    kinds = ours.get("output_type"), others.get("output_type")
+    if kinds[0] != kinds[1]:
+        return f"it shows {_noun(kinds[0])}, and {_noun(kinds[1])} {other}"
+    if kinds[0] == "error":
+        here, there = (noise.clean(f"{entry.get('ename')}: {entry.get('evalue')}") for entry in (ours, others))
+        return f"it failed with {_apart(here, there, other)}" if here != there else None
+    numbers = ours.get("execution_count"), others.get("execution_count")
+    if numbers[0] != numbers[1]:
+        return f"its number is {numbers[0]}, and {numbers[1]} {other}"
+    text = _compare_forms(ours.get("data") or {}, others.get("data") or {}, noise, other)
+    if text is not None:
+        return text
+    here, there = (_form("metadata", entry.get("metadata"), noise) for entry in (ours, others))
+    return None if here == there else "what it shows has other metadata"
+
+
+def _compare_forms(ours: Mapping[str, Any], others: Mapping[str, Any], noise: Noise, other: str) -> str | None:
+    for mime in sorted({*ours, *others}, key=lambda mime: (mime != "text/plain", mime)):
+        if mime not in ours or mime not in others:
+            return f"it shows {mime} {'here' if mime in ours else other} only"
+        here, there = (_form(mime, forms[mime], noise) for forms in (ours, others))
         if here != there:
             readable = mime.startswith("text/") and mime != "text/html"
-            return f"it shows {_apart(here, there)}" if readable else f"it shows another {mime}"
-    here, there = (_form("metadata", entry.get("metadata"), noise) for entry in (ours, fresh))
-    return None if here == there else "what it shows has other metadata"
+            return f"it shows {_apart(here, there, other)}" if readable else f"it shows another {mime}"
+    return None
 
 
 def _form(mime: str, value: Any, noise: Noise) -> str:
@@ -143,12 +160,12 @@ def _noun(kind: Any) -> str:
     return {"error": "an error", "execute_result": "a result"}.get(str(kind), "an output")
 
 
-def _apart(ours: str, fresh: str) -> str:
+def _apart(ours: str, others: str, other: str) -> str:
     """Return the first lines in which two texts differ."""
-    lines = ours.split("\n"), fresh.split("\n")
+    lines = ours.split("\n"), others.split("\n")
     number = next((n for n, pair in enumerate(zip(*lines, strict=False)) if pair[0] != pair[1]), min(map(len, lines)))
     here, there = (_excerpt(text[number]) if number < len(text) else "nothing more" for text in lines)
-    return f"{here}, and {there} in a fresh run"
+    return f"{here}, and {there} {other}"
 
 
 def _excerpt(line: str) -> str:

@@ -94,7 +94,7 @@ def _is_plain(dtype):
 def _enter_array(walker, thing, numpy):
     dtype = thing.dtype
     if dtype.hasobject or dtype.kind not in _PLAIN_KINDS:
-        if dtype == object:
+        if dtype == object:  # noqa: E721
             return _enter_objects(walker, thing, numpy)
         return walker._reduced(thing)
     if _is_plain(dtype):
@@ -126,18 +126,18 @@ def _noted(walker, thing, dtype, numpy):
 def _strides(thing):
     """Return the strides of an array; those of axes of one element, which mean nothing, as they would be in C's order."""
     found, step = [], thing.itemsize
-    for length, stride in zip(thing.shape[::-1], thing.strides[::-1]):
+    for length, stride in zip(thing.shape[::-1], thing.strides[::-1]):  # noqa: B905
         found.append(stride if length > 1 else step)
         step *= max(length, 1)
     return tuple(found[::-1])
 
 
-def _bounds(thing, numpy):
+def _bounds(thing, numpy):  # noqa: ARG001
     pointer = thing.__array_interface__["data"][0]
     if not thing.size:
         return pointer, pointer
     low = high = pointer
-    for length, stride in zip(thing.shape, thing.strides):
+    for length, stride in zip(thing.shape, thing.strides):  # noqa: B905
         if stride < 0:
             low += (length - 1) * stride
         else:

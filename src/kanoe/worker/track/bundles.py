@@ -19,7 +19,7 @@ _INSIDE = 1 << 13  # up to this size memory lies in the bundle's own file
 _SHARING = 4  # version of marshal that keeps which strings are one object
 
 
-class Damaged(Exception):
+class Damaged(Exception):  # noqa: N818
     """A bundle's file is not what it should be."""
 
 
@@ -157,7 +157,7 @@ class Reader(object):
         if any(type(item) is tuple for item in items[::2]):
             self._waiting.append((number, items))
         else:
-            self._objects[number].update(zip(items[::2], self._all(items[1::2])))
+            self._objects[number].update(zip(items[::2], self._all(items[1::2])))  # noqa: B905
 
     def _flush(self):
         """Fill what needs its elements' hashes; these may depend on what the elements hold."""
@@ -167,7 +167,7 @@ class Reader(object):
             if type(thing) is set:
                 thing.update(found)
             else:
-                thing.update(zip(found[::2], found[1::2]))
+                thing.update(zip(found[::2], found[1::2]))  # noqa: B905
 
     def _s(self):
         self._add(set())
@@ -240,7 +240,7 @@ class Reader(object):
         if dictionary is not None:
             object.__setattr__(thing, "__dict__", dictionary)
         if slots is not None:
-            for name, value in zip(slots[::2], slots[1::2]):
+            for name, value in zip(slots[::2], slots[1::2]):  # noqa: B905
                 _slot(type(thing), name).__set__(thing, value)
         if content is not None:
             _fill_content(thing, content)
@@ -360,7 +360,7 @@ def ordered_set(elements, kind=set):
             given = list(found)
             if given == elements:
                 return found
-            wanted, instead = next(pair for pair in zip(elements, given) if pair[0] is not pair[1])
+            wanted, instead = next(pair for pair in zip(elements, given) if pair[0] is not pair[1])  # noqa: B905
             order.remove(wanted)
             order.insert(order.index(instead), wanted)
     return kind(elements)
@@ -387,7 +387,7 @@ def _empty_like(numpy, shape, dtype, strides):
     array = numpy.empty([shape[axis] for axis in axes], dtype)
     back = sorted(range(len(shape)), key=lambda position: axes[position])
     array = array.transpose(back) if axes != sorted(axes) else array
-    return array
+    return array  # noqa: RET504
 
 
 def _apply(thing, state, items, pairs, setter):
@@ -398,8 +398,8 @@ def _apply(thing, state, items, pairs, setter):
             for item in items:
                 thing.append(item)
     if pairs is not None:
-        for key, value in zip(pairs[::2], pairs[1::2]):
-            thing[key] = value
+        for place in range(0, len(pairs), 2):
+            thing[pairs[place]] = pairs[place + 1]
     if state is None:
         return
     if setter is not None:
@@ -407,13 +407,17 @@ def _apply(thing, state, items, pairs, setter):
     elif hasattr(thing, "__setstate__"):
         thing.__setstate__(state)
     else:
-        slots = None
-        if type(state) is tuple and len(state) == 2:
-            state, slots = state
-        if state:
-            thing.__dict__.update(state)
-        for name, value in (slots or {}).items():
-            setattr(thing, name, value)
+        _set_state(thing, state)
+
+
+def _set_state(thing, state):
+    slots = None
+    if type(state) is tuple and len(state) == 2:
+        state, slots = state
+    if state:
+        thing.__dict__.update(state)
+    for name, value in (slots or {}).items():
+        setattr(thing, name, value)
 
 
 def _fill_content(thing, content):
@@ -423,7 +427,7 @@ def _fill_content(thing, content):
         set.update(thing, content)
     else:
         setter = _setter_of(thing)
-        for key, value in zip(content[::2], content[1::2]):
+        for key, value in zip(content[::2], content[1::2]):  # noqa: B905
             setter(thing, key, value)
 
 
@@ -451,7 +455,7 @@ def _slot(kind, name):
 def _new_cell():
     content = None
     cell = (lambda: content).__closure__[0]
-    return cell
+    return cell  # noqa: RET504
 
 
 def _set_cell(cell, content):

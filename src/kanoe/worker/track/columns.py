@@ -63,7 +63,7 @@ def is_column(elements):
     if kinds <= _TEXT:
         return True
     return (
-        kinds <= _TEXT_AND_NUMBERS and id(str) in kinds and all([one != one for one in elements if type(one) is float])
+        kinds <= _TEXT_AND_NUMBERS and id(str) in kinds and all([one != one for one in elements if type(one) is float])  # noqa: PLR0124
     )
 
 

@@ -19,7 +19,8 @@ from kanoe_worker.track import channels, definitions, encoded, files, frames, ra
 
 VERSION = 1
 # Names that Jupyter itself puts into the namespace.
-_HISTORY = ("_", "__", "___", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "In", "Out", "_exit_code")
+_LAST = ("_", "__", "___")
+_HISTORY = ("_i", "_ii", "_iii", "_ih", "_oh", "_dh", "In", "Out", "_exit_code")
 # Everything that is recorded costs something; smaller than this is kept whatever it cost to make.
 _CHEAP_BYTES = 1 << 20
 _KEEP_BYTES_PER_SECOND = 300e6
@@ -32,7 +33,8 @@ class Tracker:
     Args:
         kernel: the ipykernel.
         configuration: `staging` and `given`: folders; `roots`: files' folders by the paths they have on Kaggle; `apart`: folders among
-            these that are no data of a notebook: its environment; `seed`: of random generators.
+            these that are no data of a notebook: its environment; `seed`: of random generators;
+            `results`: whether any cell looks at what others returned.
     """
 
     def __init__(self, kernel, configuration):
@@ -52,6 +54,7 @@ class Tracker:
         for channel in self.channels:
             for reference, data in channel.initial().items():
                 self.initial[reference] = encoded.digest_of(data)
+        self.results = configuration["results"]
         self.taken = {}
         self.laid = []
         self.changed = set()
@@ -87,13 +90,20 @@ class Tracker:
         if closure.everything:
             cell.definitions.update(reference for reference in self.state if reference.startswith("def:"))
         wanted = self._wanted(cell)
+        if getattr(closure, "history", False) and len(self.namespace["In"]) != cell.count:
+            return {
+                "status": "lost",
+                "why": "it looks at the cells that ran before it, which did not run in this session",
+            }
         held = [reference for reference in wanted if self._is_lost(reference)]
         held += self._held_channels(cell)
         if held:
             return {"status": "held", "needs": sorted(held)}
         cell.bundles = self._bundles(wanted)
         blobs = [blob for bundle in cell.bundles for blob in _blobs(bundle)]
-        blobs += [self.state[reference]["blob"] for reference in self.changed if self.state.get(reference, {}).get("blob")]
+        blobs += [
+            self.state[reference]["blob"] for reference in self.changed if self.state.get(reference, {}).get("blob")
+        ]
         if blobs:
             return {"status": "wants", "blobs": sorted(set(blobs))}
         return self._begin()
@@ -106,14 +116,17 @@ class Tracker:
         cell = self.cell
         self._restore_channels()
         for bundle in cell.bundles:
-            self._discard(bundle["members"])
+            self._discard(self._members(bundle))
         try:
             restored = self.values.restore(cell.bundles) if cell.bundles else {}
         except values.NotRestored as problem:
             return {"status": "held", "needs": sorted(problem.references)}
-        for reference, value in restored.items():
-            self._bind(reference, value)
-            self.live.add(reference)
+        for bundle in cell.bundles:
+            for reference in self._members(bundle):
+                self._bind(reference, restored.get(reference))
+                self.live.add(reference)
+        if cell.bundles and self.results:
+            self._set_last()
         if cell.count is not None:
             self.shell.execution_count = cell.count
         self.definitions.begin(reference for reference in self.state if reference.startswith("def:"))
@@ -162,7 +175,7 @@ class Tracker:
 
     def _wanted(self, cell):
         """Return the references that the cell may look at and the session has not."""
-        wanted = {"name:" + name for name in cell.names}
+        wanted = {"name:" + name for name in cell.names | cell.hints}
         wanted.update(cell.definitions)
         results = cell.closure.results
         wanted.update(
@@ -192,8 +205,16 @@ class Tracker:
                 buffers=[self.taken.get(name, name) for name in bundle["buffers"]],
             )
             todo.extend(need for need in entry.get("needs", ()) if need not in self.live)
-            todo.extend(member for member in bundle["members"] if member != reference)
+            todo.extend(member for member in self._members(bundle) if member != reference)
         return list(found.values())
+
+    def _members(self, bundle):
+        """Return the references whose values are in a bundle still: some of its members may be bound to other values now."""
+        return [
+            reference
+            for reference in bundle["members"]
+            if self.state.get(reference, {}).get("bundle", {}).get("hash") == bundle["hash"]
+        ]
 
     def _bind(self, reference, value):
         kind, _, name = reference.partition(":")
@@ -203,10 +224,35 @@ class Tracker:
             self.namespace["Out"][int(name)] = value
             self.namespace["_" + name] = value
 
+    def _set_last(self):
+        """Let `_`, `__` and `___` be the last results."""
+        results = self.namespace["Out"]
+        for name, number in zip(_LAST, sorted(results, reverse=True)):  # noqa: B905 - Python 3.9 knows no `strict`
+            if "name:" + name not in self.state:
+                self.namespace[name] = results[number]
+                setattr(self.shell.displayhook, name, results[number])
+
+    def _new_results(self, cell, found):
+        """Return what the cell returned, where any cell of the notebook looks at results; note which ones this cell looked at."""
+        if not self.results:
+            return set()
+        results = cell.closure.results
+        if results is None:
+            found.reads["out:*"] = files.AS_FOUND
+        for number in results or ():
+            found.reads["out:%d" % number] = self._hash("out:%d" % number)
+        made = {"out:%d" % number for number in list(self.namespace["Out"]) if number == cell.count}
+        if made:
+            found.reads["count:cell"] = files.AS_FOUND
+        looked_at = self.state if results is None else ["out:%d" % number for number in results]
+        return made | {reference for reference in looked_at if reference.startswith("out:") and reference in self.state}
+
     def _held_channels(self, cell):
         """Return what changed of the process and cannot be restored, where the cell may notice."""
         held = []
-        packages = {entry.get("package") for entry in map(self.state.get, ("name:" + name for name in cell.names)) if entry}
+        packages = {
+            entry.get("package") for entry in map(self.state.get, ("name:" + name for name in cell.names)) if entry
+        }
         for reference in self.changed:
             entry = self.state.get(reference)
             kind, _, name = reference.partition(":")
@@ -235,13 +281,20 @@ class Tracker:
         cell.names.update(looked_up)
         if everything:
             cell.names.update(self._known_names())
+        everything = everything or cell.closure.everything
+        hidden = any("name:" + name in self.state and "name:" + name not in self.live for name in cell.names)
         found = _Found(cell, self.state)
+        if everything:
+            found.reads["name:*"] = files.AS_FOUND
         self.files.end(found.reads, found.writes)
         for channel in self.channels:
             channel_reads, channel_writes = channel.end()
             found.take_channel(channel_reads, channel_writes, self)
         self._compare_values(cell, found, content.get("budget", 0.0))
+        if getattr(cell.closure, "history", False):
+            found.reads["source:earlier"] = files.AS_FOUND
         found.derive()
+        self.values.done()
         writes, bundles = found.told()
         return {
             "status": "finished",
@@ -249,16 +302,11 @@ class Tracker:
             "writes": writes,
             "bundles": bundles,
             "network": found.network,
-            "complete": not (everything and self._hidden()),
+            "complete": not hidden,
         }
 
-    def _hidden(self):
-        return any(
-            reference.startswith("name:") and reference not in self.live for reference in self.state
-        )
-
     def _compare_values(self, cell, found, budget):
-        present = {name for name in self.namespace if self._is_users(name)}
+        present = {name for name in self.namespace if self._is_users(name, cell)}
         bound = {name for name in present if cell.before.get(name) != id(self.namespace[name])}
         bound.update(present.intersection(cell.mentions.binds))
         known = set(self._known_names())
@@ -267,7 +315,7 @@ class Tracker:
             found.reads["name:" + name] = self._hash("name:" + name)
         for reference in cell.definitions:
             found.reads[reference] = self._hash(reference)
-        affected = {"name:" + name for name in (cell.names & present) | bound}
+        affected = {"name:" + name for name in (cell.names & present) | bound} | self._new_results(cell, found)
         affected.update(reference for reference in cell.definitions if reference in self.live)
         touched = affected | {"name:" + name for name in deleted}
         for reference in touched:
@@ -276,65 +324,77 @@ class Tracker:
         affected.difference_update("name:" + name for name in deleted)
         roots = {reference: self._object(reference) for reference in affected if self._is_there(reference)}
         described, groups = self.values.describe(roots)
-        self._note_written(described, groups, deleted, bound, found, budget)
+        self._note_written(described, groups, touched, deleted, bound, found, budget)
 
-    def _is_users(self, name):
-        return isinstance(name, str) and name not in self.own_names and name not in _HISTORY and not _is_history(name)
+    def _is_users(self, name, cell):
+        if not isinstance(name, str):
+            return False
+        if name in _LAST:
+            return name in cell.mentions.binds or "name:" + name in self.state
+        return name not in self.own_names and name not in _HISTORY and not _is_history(name)
 
     def _is_there(self, reference):
         kind, _, name = reference.partition(":")
         if kind == "name":
             return name in self.namespace
+        if kind == "out":
+            return int(name) in self.namespace["Out"]
         return kind == "def" and self.definitions.find(reference) is not None
 
     def _object(self, reference):
         kind, _, name = reference.partition(":")
+        if kind == "out":
+            return self.namespace["Out"][int(name)]
         return self.namespace[name] if kind == "name" else self.definitions.find(reference)
 
     def _hash(self, reference):
         entry = self.state.get(reference)
         return entry["hash"] if entry else None
 
-    def _note_written(self, described, groups, deleted, bound, found, budget):
-        """Say which values changed, and keep their bytes."""
-        gone = {"name:" + name for name in deleted}
-        for reference in gone:
-            found.writes[reference] = None
-            self._note_left(reference, gone | {"name:" + name for name in bound}, found)
-        bundles = {}
-        for group in groups:
-            members = group["members"]
-            old = {reference: self.state.get(reference) for reference in members}
-            same = all(
-                entry is not None
-                and entry["hash"] == described[reference]["hash"]
-                and entry["bundle"]["hash"] == group["hash"]
-                for reference, entry in old.items()
-            )
-            if same:
-                continue
-            for reference, entry in old.items():
-                if entry is not None:
-                    self._note_left(reference, gone | {"name:" + name for name in bound}, found)
-            bundle = dict(group, **self.values.keep(group, _allowance(budget)))
-            unknown = self.values.unknown(members)
-            if unknown:
-                found.underived.append((" ".join(members), bundle))
-            for reference in members:
-                bundles[reference] = bundle, unknown
-        for reference, (bundle, unknown) in bundles.items():
+    def _note_written(self, described, groups, touched, deleted, bound, found, budget):
+        """Say which values changed, and keep their bytes. What a cell does to a group depends on all of the group."""
+        for name in deleted:
+            found.writes["name:" + name] = None
+        rebound = {"name:" + name for name in bound}
+        written = [group for group in groups if self._is_changed(group, described, touched)]
+        for group in written:
+            for reference in group["members"]:
+                entry = self.state.get(reference)
+                if entry is not None and reference not in rebound:
+                    found.reads["group:" + reference] = entry["bundle"]["hash"]
+        for group in written:
+            self._keep(group, described, found, budget)
+        self.live.update(described)
+        for name in deleted:
+            self.state.pop("name:" + name, None)
+            self.live.discard("name:" + name)
+
+    def _is_changed(self, group, described, touched):
+        """Return whether a group is not what the state says."""
+        old = [self.state.get(reference) for reference in group["members"]]
+        if None in old:
+            return True
+        # What was only left behind by others of its group stays as it is kept: with them.
+        if touched.isdisjoint(group["members"]):
+            return False
+        return any(
+            entry["hash"] != described[reference]["hash"] or entry["bundle"]["hash"] != group["hash"]
+            for reference, entry in zip(group["members"], old)  # noqa: B905 - Python 3.9 knows no `strict`
+        )
+
+    def _keep(self, group, described, found, budget):
+        """Keep a group's bytes as far as they are worth it, and report its members."""
+        members = group["members"]
+        bundle = dict(group, **self.values.keep(group, _allowance(budget)))
+        unknown = self.values.unknown(members)
+        if unknown:
+            found.underived.append((" ".join(members), bundle))
+        for reference in members:
             entry = dict(described[reference], bundle=bundle)
             if unknown:
                 found.underived.append((reference, entry))
             self._tell_more(reference, entry)
-            self.state[reference] = entry
-            self.live.add(reference)
-            found.write_root(reference, entry)
-        for reference in described:
-            self.live.add(reference)
-        for name in deleted:
-            self.state.pop("name:" + name, None)
-            self.live.discard("name:" + name)
+            self.state[reference] = found.writes[reference] = entry
 
     def _tell_more(self, reference, entry):
         value = self._object(reference)
@@ -347,12 +407,6 @@ class Tracker:
             except Exception:
                 entry["summary"] = {}
 
-    def _note_left(self, reference, left, found):
-        """What becomes of a group depends on all that was in it, but where all of it was left for other values."""
-        bundle = self.state.get(reference, {}).get("bundle")
-        if bundle and not left.issuperset(bundle["members"]):
-            found.reads["group:" + reference] = bundle["hash"]
-
 
 class _Cell:
     """What is known of the cell that runs."""
@@ -361,6 +415,7 @@ class _Cell:
         self.execution = content["execution"]
         self.code = content["code"]
         self.count = content.get("count")
+        self.hints = set(content.get("names", ()))
         self.mentions = mentions
         self.closure = None
         self.names = set()
@@ -381,10 +436,6 @@ class _Found:
         self.reads = {}
         self.writes = {}
         self.network = False
-
-    def write_root(self, reference, entry):
-        """Report a value; its bundle, which several may share, is told once."""
-        self.writes[reference] = entry
 
     def told(self):
         """Return the writes and the bundles as they are sent."""

@@ -258,7 +258,7 @@ class Values(object):
             things = _Restoring(bundle).call(watch.call, reader.items)
             if reader.contents:
                 _Restoring(bundle).call(watch.call, shells.fill, objects, things.pop(0))
-            found.update(zip(reader.members, things))
+            found.update(zip(reader.members, things))  # noqa: B905
         for reference, thing in objects.items():
             if reference.startswith("def:"):
                 found[reference] = thing

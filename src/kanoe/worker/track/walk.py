@@ -427,8 +427,10 @@ class Walker(object):
                     return self._wasteful(total)
         else:
             return self._wasteful(total + 1000)
-        if not inside:
-            return self._dumped(thing)
+        return self._closed(thing, inside, distinct, total) if inside else self._dumped(thing)
+
+    def _closed(self, thing, inside, distinct, total):
+        """Return the marshalled form of something with lists and dicts in it, None where these are met from elsewhere too."""
         if type(thing) is tuple:  # it may be met again as another, equal one
             return self._wasteful(0)
         numbers = self._numbers
