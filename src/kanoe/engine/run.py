@@ -172,7 +172,7 @@ class _Walk:
             lacking = self._lack_files(step.task, self.state.values)
             if lacking is not None:
                 if not self._replay(lacking, held):
-                    return None
+                    return (yield from self._cancelled(step))
                 continue
             task = self._with_state(step.task, self.state.values)
             for event in self._run_task(task):
@@ -187,13 +187,21 @@ class _Walk:
             assert last is not None
             yield last
             if not self._replay(last, held):
-                return None
-        if not self._commit(replace(step, task=task), last, messages):
+                return (yield from self._cancelled(step))
+        if not self._commit(replace(step, task=task), last, messages) and not self.stop.requested:
             yield TaskHeld(task=step.task.id, needs=(), reason=str(last.details.get("unwatched", "")))
             self._forget()
             return None
         yield replace(last, reason=last.reason or reason)
         return last
+
+    def _cancelled(self, step: Step) -> Generator[Event, None, TaskEnded | None]:
+        """End a step that was stopped while others ran for it; `None` where nobody stopped it and the walk went back."""
+        if not self.stop.requested:
+            return None
+        ended = TaskEnded(task=step.task.id, state=TaskState.CANCELLED, seconds=0.0, reason="the run was interrupted")
+        yield ended
+        return ended
 
     def _lack_files(self, task: Task, values: Mapping[Reference, Value]) -> TaskHeld | None:
         """Lay down the files of a state; what is missing must be made again first."""
@@ -237,6 +245,8 @@ class _Walk:
         Where they did not, the walk goes back to the first of them, which then runs for all to see. What was needed already
         `before` cannot be had so.
         """
+        if self.stop.requested:
+            return False
         if held.needs in before:
             self._forget()
             return False
@@ -246,7 +256,8 @@ class _Walk:
         )
         for position in positions:
             if not self._run_again(position):
-                self._go_back(position)
+                if not self.stop.requested:
+                    self._go_back(position)
                 return False
         if not positions:
             self._forget()
