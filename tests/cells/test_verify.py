@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,9 @@ def failed(value: str) -> dict[str, Any]:
     return {"output_type": "error", "ename": "ValueError", "evalue": value, "traceback": []}
 
 
-NOISE = Noise(days_of([1795291200.0]), {"/home/me/runs/a/working": "/kaggle/working", "/home/me/b/working": "/kaggle/working"})
+NOISE = Noise(
+    days_of([1795291200.0]), {"/data/me/runs/a/working": "/kaggle/working", "/data/me/b/working": "/kaggle/working"}
+)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,13 @@ NOISE = Noise(days_of([1795291200.0]), {"/home/me/runs/a/working": "/kaggle/work
         ("worker pid=314 done", "worker pid=2718 done"),
         ("CPU times: user 1 s\nWall time: 12 s\n3", "CPU times: user 4 s\nWall time: 1.5 s\n3"),
         ("Training took 12.3 seconds", "Training took 1.5 seconds"),
-        ("100%|█████| 10/10 [00:12<00:00,  1.2s/it]", " 50%|██   | 5/10 [0:01]\r100%|█████| 10/10 [00:03<00:00, 3.1it/s]"),
+        (
+            "100%|█████| 10/10 [00:12<00:00,  1.2s/it]",
+            " 50%|██   | 5/10 [0:01]\r100%|█████| 10/10 [00:03<00:00, 3.1it/s]",
+        ),
         ("at 2026-11-21 20:10:11.123", "at 2026-11-22 01:00:00.5"),
         ("Sat Nov 21 20:10:11 2026", "Sat Nov 21 09:00:00 2026"),
-        ("in /home/me/runs/a/working/x", "in /home/me/b/working/x"),
+        ("in /data/me/runs/a/working/x", "in /data/me/b/working/x"),
         ("id 6fa459ea-ee8a-3ca4-894e-db77e160355e", "id 16fd2706-8baf-433b-82eb-8c7fada847da"),
     ],
 )
@@ -104,10 +107,16 @@ def test_final_values_and_files_are_counted_and_told() -> None:
     opaque = value(opaque_hash("name:g", "ours"), "name:g")
     ours = Outcome(
         {
-            "name:a": value("1", "name:a"), "name:b": value("2", "name:b"), "name:g": opaque, "name:old": value("3", "name:old"),
-            "file:/kaggle/working/f": file("x"), "file:/kaggle/working/d": file("d", "folder"), "file:/tmp/tmp1": file("t"),
+            "name:a": value("1", "name:a"),
+            "name:b": value("2", "name:b"),
+            "name:g": opaque,
+            "name:old": value("3", "name:old"),
+            "file:/kaggle/working/f": file("x"),
+            "file:/kaggle/working/d": file("d", "folder"),
+            "file:/tmp/tmp1": file("t"),
         },
-        {"name:a": 0, "name:b": 1, "name:g": 2, "name:old": 3}, {2: "ours"},
+        {"name:a": 0, "name:b": 1, "name:g": 2, "name:old": 3},
+        {2: "ours"},
     )
     fresh = Outcome(
         {
@@ -182,10 +191,10 @@ def test_what_a_cell_did_alone_is_compared_with_its_trace(known: Any, alone: Any
 
 
 @pytest.fixture
-def plain(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def plain(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """Sessions without walls: they start fastest."""
     monkeypatch.setattr("kanoe.verbs.sandbox.choose_tool", lambda: choose_tool("none"))
-    yield world
+    return world
 
 
 def cells(*sources: str) -> list[PairCell]:
@@ -213,7 +222,9 @@ SAME = cells(
 
 
 @pytest.mark.parametrize("kind", ["none", "walls"])
-def test_a_run_is_proved_whether_its_cells_ran_or_were_reused(kind: str, world: World, request: pytest.FixtureRequest) -> None:
+def test_a_run_is_proved_whether_its_cells_ran_or_were_reused(
+    kind: str, world: World, request: pytest.FixtureRequest
+) -> None:
     if kind == "none":
         request.getfixturevalue("plain")
     path = world.write(f"same-{kind}", SAME)
@@ -329,4 +340,4 @@ def test_whole_runs_have_nothing_to_verify(tmp_path: Path, monkeypatch: pytest.M
     path.write_text("print(1)\n")
     with pytest.raises(kanoe.InputError, match="--whole"):
         kanoe.run(path, verify=True, cells=False)
-    assert not os.path.exists(tmp_path / "store" / "runs") or not os.listdir(tmp_path / "store" / "runs")
+    assert not list((tmp_path / "store" / "runs").glob("*"))

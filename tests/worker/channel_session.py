@@ -1,7 +1,7 @@
 # ruff: noqa: T201, PTH100, PTH118, PTH120, PLC0415
 """Processes with a shell and all channels, one for each connection to the socket that is the argument.
 
-Requests, line by line: `["run", code]`, `["restore", {...}]`, `["initial"]`, `["costs"]`, `["held"]`.
+Requests, line by line: `["run", code]`, `["restore", {...}]`, `["load", name]`, `["initial"]`, `["costs"]`, `["held"]`.
 
 Runs on the Python of any environment; bytes travel in base64.
 """
@@ -84,6 +84,10 @@ class Session:
             own = {reference: decode(data) for reference, data in values.items() if channel.owns(reference)}
             failed.update(channel.restore(own) or {})
         return failed
+
+    def load(self, name):
+        """Import a library outside of all cells, as restoring a value does."""
+        __import__(name)
 
     def initial(self):
         """Return what was drawn."""

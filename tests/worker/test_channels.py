@@ -582,6 +582,65 @@ def test_what_cells_set_of_libraries_comes_to_a_fresh_process(chosen: list[str],
     assert not problems, repr(problems)
 
 
+# What the import of a library changes, what the notebook may set of the same, and how it is shown.
+IMPORTED = {
+    "warnings": ("import warnings; warnings.simplefilter('always', BytesWarning)", "import warnings; warnings.simplefilter('ignore')"),
+    "environ": ("import os; os.environ['LIBRARY_MODE'] = '1'", "import os; os.environ['LIBRARY_MODE'] = '2'"),
+    "path": ("import sys; sys.path.append('/library')", "import sys; sys.path.insert(0, '/mine')"),
+    "logging": ("import logging; logging.getLogger('shared').setLevel(10)", "import logging; logging.getLogger('shared').setLevel(40)"),
+    "root": ("import logging; logging.root.setLevel(10)", "import logging; logging.root.setLevel(40)"),
+    "decimal": ("import decimal; decimal.getcontext().prec = 7", "import decimal; decimal.getcontext().prec = 9"),
+    "random": ("import random; random.random()", "import random; random.seed(5)"),
+    "patch": ("import colorsys; colorsys.rgb_to_hls = len", "import colorsys; colorsys.rgb_to_yiq = max"),
+    "hook": ("import sys; sys.excepthook = lambda *a: None", "import sys; sys.breakpointhook = print"),
+}
+SHOW = """
+import warnings, os, sys, logging, decimal, random, colorsys
+print([f[0] for f in warnings.filters if f[1] is None], os.environ.get('LIBRARY_MODE'), sys.path[:2], sys.path[-1],
+      logging.getLogger('shared').level, logging.root.level, decimal.getcontext().prec, random.random(),
+      colorsys.rgb_to_hls.__name__, colorsys.rgb_to_yiq.__name__, sys.excepthook.__name__, sys.breakpointhook.__name__)
+"""
+
+
+@pytest.mark.parametrize("kind", IMPORTED)
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("when", ["before the cell", "in the cell"])
+def test_a_later_import_changes_nothing_of_what_cells_are_said_to_do(
+    kind: str, own: bool, when: str, sessions: Any, tmp_path: Path
+) -> None:
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    name = "library_" + kind
+    (packages / f"{name}.py").write_text(IMPORTED[kind][0] + "\n")
+    (packages / "lazy_library.py").write_text(f"def work():\n    import {name}\n    return 1\n")
+
+    def start() -> Any:
+        session = sessions()
+        session.run(f"import sys; sys.path.append({str(packages)!r})")
+        session.run("import lazy_library, random, colorsys, logging, warnings, decimal, os")
+        return session
+
+    top = start()
+    top.run("random.seed(1)")
+    top.ask("load", name)  # as part of a library that is known to be harmless
+    if own:
+        assert top.run(IMPORTED[kind][1])["error"] is None
+    state = dict(top.state)
+    shown = top.run("import lazy_library\nx = lazy_library.work()\n" + SHOW)
+
+    again = sessions()
+    again.restore(state)
+    if when == "before the cell":
+        again.ask("load", name)
+    done = again.run("import lazy_library\nx = lazy_library.work()\n" + SHOW)
+    if kind == "random" and when == "in the cell":
+        return  # it draws in the cell, as it would from the top
+    assert done["text"] == shown["text"]
+    assert {key: value for key, value in done["writes"].items() if key != "random:random"} == {
+        key: value for key, value in shown["writes"].items() if key != "random:random"
+    }
+
+
 def _without_environ(reads: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in reads.items() if "environ" not in key}
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import collections
 import inspect
 import logging
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kanoe_worker.track import frames
+
+import kanoe.worker
+from kanoe.environments.interpreters import find_interpreters
 
 
 def _watch(source: str, namespace: dict[str, Any], module: str = "library") -> tuple[set[str], bool]:
@@ -164,3 +169,67 @@ def test_pandas_numexpr_and_patsy_tell_what_they_look_up() -> None:
     exec("n = len(df.query(how))", namespace)
     assert watch.end() == ({"x"}, False)
     assert namespace["n"] == 1
+
+
+PICKLES = """
+import io, pickle, sys, types
+sys.path.insert(0, sys.argv[1])
+class Mine(object):
+    class Inner(object): pass
+    def __eq__(self, other): return type(other) is Mine
+def mine(): pass
+class Other(object): pass
+before = [pickle.dumps([Mine(), Mine.Inner(), mine, 1, list], number) for number in range(4, pickle.HIGHEST_PROTOCOL + 1)]
+before += [pickle.dumps([Mine(), mine], number) for number in range(4)]
+from kanoe_worker.track import frames
+watch = frames.Watch(globals())
+class Own(pickle.Unpickler):
+    def find_class(self, module, name): return super(Own, self).find_class(module, name)
+def seen(work):
+    watch.begin()
+    try: work()
+    finally: found = watch.end()
+    assert not found[1]
+    return sorted(found[0])
+seen(lambda: None)
+class Later(pickle.Unpickler):
+    def find_class(self, module, name): return super(Later, self).find_class(module, name)
+for data in before:
+    for work in (
+        lambda: pickle.loads(data),
+        lambda: pickle.loads(bytearray(data), encoding="latin1"),
+        lambda: pickle.load(io.BytesIO(data), encoding='latin1'),
+        lambda: pickle.Unpickler(io.BytesIO(data)).load(),
+        lambda: pickle._Unpickler(io.BytesIO(data)).load(),
+        lambda: Later(io.BytesIO(data)).load(),
+    ):
+        assert seen(work) == ["Mine", "mine"], seen(work)
+assert seen(lambda: pickle.loads(pickle.dumps([1, "Other", {}]))) == []
+assert pickle.loads(before[0])[0] == Mine()
+for name in ("load", "loads", "Unpickler"):
+    assert pickle.loads(pickle.dumps(getattr(pickle, name))) is getattr(pickle, name)
+    assert getattr(pickle, name).__name__ == name
+gone = pickle.dumps(Other())
+del Other
+def work():
+    try: pickle.loads(gone)
+    except AttributeError: return
+    raise SystemExit("found")
+assert seen(work) == ["Other"]
+for bad in (lambda: pickle.loads("text"), lambda: pickle.load(3), lambda: pickle.loads(b"", wrong=1), lambda: pickle.loads()):
+    try: bad()
+    except TypeError: continue
+    raise SystemExit("no error")
+try: pickle.loads(b"")
+except EOFError: pass
+"""
+
+
+@pytest.mark.parametrize(
+    "python",
+    [str(found.path) for found in find_interpreters() if found.final and found.minor >= (3, 6)],
+)
+def test_names_that_a_pickle_holds_are_looked_up(python: str, tmp_path: Path) -> None:
+    (tmp_path / "kanoe_worker").symlink_to(Path(str(kanoe.worker.__file__)).parent)
+    done = subprocess.run([python, "-c", PICKLES, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -162,7 +162,8 @@ def test_names_needed(source: str) -> None:
         "%%unknown\nx",
         "%unknown",
         "%reset -f",
-        "%macro x 1",
+        "%rerun 1-3",
+        "%edit 1",
         "import gc\ngc.get_objects()",
         "import doctest\ndoctest.testmod()",
         "import unittest\nunittest.main(argv=[''], exit=False)",
@@ -213,6 +214,52 @@ def test_results_are_counted() -> None:
     assert reads.mentions_of_source("Out").results is None
     assert reads.mentions_of_source("for _ in a: _").results == set()
     assert reads.mentions_of_source("def f(): return _7\nf()").results == {7}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "In[1]",
+        "_i3",
+        "print(_i)",
+        "list(_ih)",
+        "%history -n",
+        "%save f 1-3",
+        "%recall 2",
+        "%macro m 1",
+        "%load 1-3",
+        "get_ipython().history_manager.input_hist_raw",
+        "def f(): return In[-2]\nf()",
+        "get_ipython().extract_input_lines('1')",
+    ],
+)
+def test_the_text_of_earlier_cells_is_read(source: str) -> None:
+    mentions = reads.mentions_of_source(source)
+    assert mentions.history
+    assert reads.closure(mentions, {}).history
+    assert reads.Mentions.from_dict(mentions.as_dict()).history
+
+
+def test_other_cells_do_not_read_the_text_of_earlier_ones() -> None:
+    for source in ("x = In_1", "for In in a: In", "model.history", "%load f.py", "def f(): return In", "_1", "i3"):
+        assert not reads.closure(reads.mentions_of_source(source), {}).history, source
+    state = {"name:f": {"needs": ["def:function:f:1"]}, "def:function:f:1": {"mentions": {"history": True}}}
+    assert reads.closure(reads.mentions_of_source("f()"), state).history
+
+
+def test_the_name_of_a_macro_may_read_anything() -> None:
+    state = {"name:m": {"type": "IPython.core.macro.Macro"}}
+    assert reads.closure(reads.mentions_of_source("m"), state).everything
+
+
+def test_results_by_every_name() -> None:
+    for source in ("_", "__", "___", "_oh", "Out", "Out[n]", "Out.values()", "def f(): return _\nf()"):
+        mentions = reads.mentions_of_source(source)
+        assert mentions.results is None, source
+        assert source[:3] == "def" or source.partition("[")[0].partition(".")[0] in mentions.needs
+    assert "_" in reads.mentions_of_source("def f(): return _\nf()").needs
+    for source in ("for _ in a: pass", "_, b = a", "_ = 1\nprint(_)", "f(lambda _: _)", "[_ for _ in a]", "_x, _1x"):
+        assert reads.mentions_of_source(source).results == set(), source
 
 
 def test_storing_attributes_is_noticed() -> None:
@@ -370,6 +417,58 @@ class _Shell:
 
     def find_magic(self, name: str, kind: str) -> object:
         return self.find_magic if name == "time" else None
+
+
+class _Jupyter(_Shell):
+    """A shell with magics, asked before any name is there."""
+
+    class input_transformer_manager(_Shell.input_transformer_manager):  # noqa: N801
+        @staticmethod
+        def transform_cell(source: str) -> str:
+            return source
+
+    def find_magic(self, name: str, kind: str = "line") -> object:
+        known = ("load", "run", "history", "cd", "time", "who", "macro")
+        return type("magic", (), {"__module__": "IPython.core"})() if name in known else None
+
+
+@pytest.mark.parametrize(
+    ("source", "needs", "otherwise"),
+    [
+        ('load("b")', "load", "history"),
+        ("run(x, y)", "run x y", "everything"),
+        ("history", "history", "history"),
+        ("who", "who", "everything"),
+        ("cd data", "cd", ""),
+        ("time x = heavy(y)", "time", ""),
+        ("%%time\nrun(1)", "run get_ipython", "everything"),
+        ("%time run(1)", "run get_ipython", "everything"),
+        ("sql select 1", "sql", "everything"),
+    ],
+)
+def test_a_word_that_may_be_a_magic_is_needed(source: str, needs: str, otherwise: str) -> None:
+    mentions = reads.mentions_of_source(source, _Jupyter())
+    assert mentions.needs == set(needs.split())
+    assert not mentions.everything
+    assert not mentions.history
+    again = reads.Mentions.from_dict(json.loads(json.dumps(mentions.as_dict())))
+    for one in (mentions, again):
+        closure = reads.closure(one, {})
+        assert [kind for kind in ("everything", "history") if getattr(closure, kind)] == otherwise.split()
+        closure = reads.closure(one, {f"name:{name}": {} for name in needs.split()})
+        assert not closure.everything
+        assert not closure.history
+
+
+def test_what_a_line_does_as_a_magic_counts_too() -> None:
+    mentions = reads.mentions_of_source("time x = heavy(y)", _Jupyter())
+    assert reads.closure(mentions, {}).names >= {"heavy", "y"}
+    assert "x" in mentions.binds
+
+
+def test_lines_that_are_no_magic_without_a_sign() -> None:
+    for source in ("run = 1", "run == 1", "run.x", "run\nrun", "running", "x = run", "run, x = 1, 2", "return"):
+        assert not reads.mentions_of_source(source, _Jupyter()).otherwise, source
 
 
 def test_a_shell_that_changes_code_in_its_own_way_is_unknown() -> None:

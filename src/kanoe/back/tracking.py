@@ -24,7 +24,7 @@ _KINDS = {"name", "def", "out", "random", "setting", "effect", "opaque", "file",
 _KINDS |= {kind.rstrip(":") for kind in DERIVED}
 _ROOTS = ("name", "def", "out")
 _HASH = re.compile(r"[0-9a-f]{8,128}|" + AS_FOUND + r"")
-_TOLD = ("summary", "mentions", "package")
+_TOLD = ("summary", "mentions", "package", "moved")
 _LONGEST_REFERENCE = 10_000
 _LONGEST_TEXT = 2_000
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from kanoe.base.hashing import hash_content
-from kanoe.engine.reasons import label
+from kanoe.engine.reasons import label, listed
 from kanoe.ir.folders import DERIVED, FILE, quote, unquote
 from kanoe.ir.trace import Reference, Trace, Value
 
@@ -17,8 +17,8 @@ _KEPT = (f"{FILE}/kaggle/working/", f"{FILE}/kaggle/temp/")
 _ROOTS = ("name:", "def:", "out:")
 # Holds how often this process changed its filters of warnings.
 _OF_THE_PROCESS = ("name:__warningregistry__",)
-# What an import does to settings belongs to whichever cell runs first in a process: it is no work of the cell's.
-_OF_A_CELL = (*_ROOTS, "random:", FILE)
+# What an import does to settings belongs to whichever cell runs first in a process: where it shows, it shows in outputs and values.
+_VALUES = (*_ROOTS, "random:")
 _FROM_FILES = tuple(kind.rstrip(":") for kind in DERIVED)
 
 
@@ -148,6 +148,8 @@ def compare_outcomes(ours: Outcome, fresh: Outcome) -> Compared:
         text = _difference(reference, ours, fresh)
         if text is not None:
             differences.append((reference, Difference(cell, "file" if is_file else "value", text)))
+        elif reference.startswith("def:"):
+            continue  # the variable that holds it counts
         elif ours.is_opaque(reference) or fresh.is_opaque(reference):
             opaque += 1
         elif not is_file or ours.values[reference].type == "file":
@@ -157,7 +159,7 @@ def compare_outcomes(ours: Outcome, fresh: Outcome) -> Compared:
 
 def _counts(reference: Reference) -> bool:
     """Whether two executions must agree in it."""
-    return reference.startswith(_KEPT) if reference.startswith(FILE) else reference not in _OF_THE_PROCESS
+    return reference.startswith(_KEPT) or (reference.startswith(_VALUES) and reference not in _OF_THE_PROCESS)
 
 
 def _difference(reference: Reference, ours: Outcome, fresh: Outcome) -> str | None:
@@ -255,7 +257,11 @@ def _is_lost(reference: Reference, value: Value) -> bool:
 
 
 def compare_alone(
-    trace: Trace, before: Mapping[Reference, Value], alone: Trace, start: Mapping[Reference, Value]
+    trace: Trace,
+    before: Mapping[Reference, Value],
+    alone: Trace,
+    start: Mapping[Reference, Value],
+    is_alike: Callable[[Value, Value], bool] = lambda known, made: known.hash == made.hash,
 ) -> list[str]:
     """Return in what a cell that ran alone differs from what it is known to have done.
 
@@ -264,18 +270,19 @@ def compare_alone(
         before: the whole state that it started from then; what it wrote as it was before is in no trace.
         alone: what it did alone, under the same name of the execution: what cannot be looked into is then equal.
         start: what it started from alone.
+        is_alike: whether two values may come from the same reads.
     """
-    found = []
+    found: dict[str, list[str]] = {}
     for reference in sorted({*trace.writes, *alone.writes}):
-        if not reference.startswith(_OF_A_CELL) or not _counts(reference):
+        if not _counts(reference):
             continue
         known = trace.writes[reference] if reference in trace.writes else before.get(reference)
         made = alone.writes[reference] if reference in alone.writes else start.get(reference)
         name = f"`{label(reference)}`"
         if known is None and made is not None:
-            found.append(f"it makes {name}")
+            found.setdefault("it makes {}", []).append(name)
         elif known is not None and made is None:
-            found.append(f"it does not make {name}")
-        elif known is not None and made is not None and known.hash != made.hash:
-            found.append(f"{name} is another value")
-    return found
+            found.setdefault("it does not make {}", []).append(name)
+        elif known is not None and made is not None and not is_alike(known, made):
+            found.setdefault("it makes another value of {}", []).append(name)
+    return [text.format(listed(names)) for text, names in found.items()]

@@ -73,6 +73,8 @@ class State:
                 self.values.pop(reference, None)
                 self.writers.pop(reference, None)
             else:
+                if value.summary.get("moved"):
+                    self.values.pop(reference, None)
                 self.values[reference] = value
                 self.writers[reference] = position
 

@@ -146,10 +146,10 @@ print(json.loads(Path("c.json").read_text()))
 import zipfile
 # %%-
 with zipfile.ZipFile("a.zip", "w") as archive:
-    archive.writestr("x.txt", "one")
+    archive.writestr(zipfile.ZipInfo("x.txt"), "one")
 # %%+
 with zipfile.ZipFile("a.zip", "w") as archive:
-    archive.writestr("x.txt", "two")
+    archive.writestr(zipfile.ZipInfo("x.txt"), "two")
 # %%!
 with zipfile.ZipFile("a.zip") as archive:
     archive.extractall("unpacked")
@@ -474,7 +474,7 @@ with open("pair_early.py", "w") as out:
     out.write("VALUE = 3000\n")
 # %%
 print(pair_early.VALUE)
-# %%!
+# %%
 import pair_early as again
 print(again.VALUE)
 

@@ -120,7 +120,34 @@ def _noted(walker, thing, dtype, numpy):
     array.segment, array.owner, array.offset = -1, False, 0
     walker._result.arrays.append(array)
     walker._result.alive.append(thing)
+    lender = _lender(thing, numpy)
+    if lender is not None:  # who else holds it sees what is written here; what is kept of both would not share
+        walker._result.alive.append(lender)
+        walker._result.reached.add(id(lender))
+        walker._result.apart.add(id(lender))
     return (walker._new(thing, ("a", len(walker._result.arrays) - 1)),)
+
+
+def _lender(thing, numpy):
+    """Return what an array's memory belongs to, where that is no array: a bytearray, a mapped file, an `array.array`; or None."""
+    from kanoe_worker.track import bundles
+
+    base_of = numpy.ndarray.base.__get__
+    below = base_of(thing)
+    while below is not None:
+        kind = type(below)
+        if kinds.derives(kind, numpy.ndarray):
+            below = base_of(below)
+        elif kinds.type_name(kind)[1] == "DummyArray":  # of as_strided
+            below = below.base
+        elif kind is memoryview:
+            try:
+                below = below.obj
+            except ValueError:  # released
+                return None
+        else:
+            return None if kind is bytes or kind is bundles.Private else below
+    return None
 
 
 def _strides(thing):
@@ -214,7 +241,7 @@ def _enter_objects(walker, thing, numpy):
         known = walker.columns.digest(thing, elements)
         if known is not None:
             number = walker._new(thing, record)
-            content = elements if known[1] is None else known[1]
+            content = known[1] if known[1] is not None else lambda: columns.encode(thing, elements)
             return walker._fill("S", number, walker._blob("column", content, known[0], thing.nbytes))
     number = walker._new(thing, record)
     found = elements()

@@ -4,7 +4,7 @@ import dis
 import re
 import sys
 
-from kanoe_worker.track.mentions import EVERYTHING, LOOKERS, STRING_READERS, Mentions
+from kanoe_worker.track.mentions import EVERYTHING, HISTORY, LOOKERS, STRING_READERS, Mentions
 
 _VERSION = sys.version_info[:2]
 _CODE = type((lambda: None).__code__)
@@ -128,6 +128,8 @@ def _read_lookers(code, loaded, function, mentions):
     mentions.lookers |= lookers
     if mentioned & EVERYTHING or ("get_ipython" in loaded and "magic" in mentioned):
         mentions.everything = True
+    if mentioned & HISTORY:
+        mentions.history = True
     if "inspect" in loaded and mentioned & {"stack", "trace", "getmembers"}:
         mentions.everything = True
     if "unittest" in mentioned and "main" in mentioned:

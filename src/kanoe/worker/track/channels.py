@@ -19,6 +19,7 @@ that prefix: `hash_below` gives its hash from the state's entries, None where th
 execution has that made it; after a replay the state's hash counts, not that which `end` reads here.
 """
 
+import sys
 import time
 
 from kanoe_worker.track import (
@@ -51,7 +52,7 @@ def all_channels(shell, definitions=None):  # noqa: ARG001
     mpl = options.Matplotlib(imports)
     table = settings.process_settings() + options.library_settings() + mpl.entries()
     channels = [
-        _Start(imports, children),
+        _Start(imports, children, shell),
         imported.Imported(imports),
         randoms.Randoms(imports, children),
         settings.Environ(imports, children),
@@ -59,8 +60,8 @@ def all_channels(shell, definitions=None):  # noqa: ARG001
         options.Pandas(imports),
         warned.Warnings(imports),
         logged.Logging(imports),
-        interactive.Configuration(shell) if shell is not None else None,
-        interactive.Hooks(shell),
+        interactive.Configuration(shell, imports) if shell is not None else None,
+        interactive.Hooks(shell, imports),
         opaque.Opaque(imports),
         network.Network(),
         effects.Running(children),
@@ -73,9 +74,17 @@ def all_channels(shell, definitions=None):  # noqa: ARG001
 class _Start(object):
     """What the channels share, at its place before all of them."""
 
-    def __init__(self, imports, children):
+    def __init__(self, imports, children, shell):
         self._imports = imports
         self._children = children
+        if shell is not None:
+            shell.events.register("post_execute", self._ended)
+
+    def _ended(self):
+        """Stop counting: pyplot looks at its settings after every cell; it does something where figures are open."""
+        module = sys.modules.get("matplotlib._pylab_helpers")
+        if not getattr(getattr(module, "Gcf", None), "figs", None):
+            self._imports.counting = False
 
     def owns(self, _reference):
         """See `channels`."""
@@ -84,9 +93,11 @@ class _Start(object):
     def begin(self):
         """See `channels`."""
         self._children.begin()
+        self._imports.in_cell = self._imports.counting = True
 
     def end(self):
         """See `channels`."""
+        self._imports.in_cell = self._imports.counting = False
         self._imports.settle()
         return {}, {}
 

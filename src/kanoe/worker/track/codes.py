@@ -1,5 +1,6 @@
 """Code objects as data: plain tuples to hash, bytes to keep."""
 
+import inspect
 import linecache
 import marshal
 import sys
@@ -8,6 +9,7 @@ import weakref
 
 _MARSHAL = 2  # the last version that marks no shared or interned objects: equal code gives equal bytes
 _DIGESTED = {}  # id of a code object -> (weak reference, its bytes): it never changes
+_TEXTS = {}  # id of a code object -> (weak reference, its source text or None)
 _LINE_NAME = "__firstlineno__"  # 3.13 stores it in class bodies
 
 
@@ -36,18 +38,38 @@ def canonical(code):
 
 def digestible(code):
     """Return `canonical(code)` as bytes."""
+    return _once(_DIGESTED, code, lambda: marshal.dumps(canonical(code), _MARSHAL))
+
+
+def text(code):
+    """Return what `inspect.getsource` shows of code in a cell, remarks and all; None where the cell's source is not known."""
+    return _once(_TEXTS, code, lambda: _block(code))
+
+
+def _once(table, code, make):
     key = id(code)
-    known = _DIGESTED.get(key)
+    known = table.get(key)
     if known is not None and known[0]() is code:
         return known[1]
-    data = marshal.dumps(canonical(code), _MARSHAL)
+    made = make()
 
     def forget(dead):
-        if key in _DIGESTED and _DIGESTED[key][0] is dead:
-            del _DIGESTED[key]
+        if key in table and table[key][0] is dead:
+            del table[key]
 
-    _DIGESTED[key] = (weakref.ref(code, forget), data)
-    return data
+    table[key] = (weakref.ref(code, forget), made)
+    return made
+
+
+def _block(code):
+    source = _source(code.co_filename)
+    if source is None:
+        return None
+    lines = source.splitlines(True)[max(code.co_firstlineno - 1, 0) :]
+    try:
+        return "".join(inspect.getblock(lines))
+    except Exception:  # it is no block: whatever `inspect` would say, it depends on no more than this
+        return "".join(lines)
 
 
 def _constants(code):
@@ -65,7 +87,7 @@ def _constant(value):
         return ("frozenset",) + tuple(sorted([marshal.dumps(_constant(item), _MARSHAL) for item in value]))
     if kind is slice:
         return ("slice", _constant(value.start), _constant(value.stop), _constant(value.step))
-    return value if kind in _CONSTANTS else ("unknown", kind.__name__)
+    return value if id(kind) in _CONSTANTS else ("unknown", kind.__name__)
 
 
 def _line_constant(code):
@@ -132,7 +154,7 @@ def _is_plain_constant(value):
         return is_plain(value)
     if kind is tuple or kind is frozenset:
         return all([_is_plain_constant(item) for item in value])
-    return kind in _CONSTANTS
+    return id(kind) in _CONSTANTS
 
 
 def new_cell():
@@ -169,5 +191,5 @@ def _setter_code():
     return next(value for value in outer.__code__.co_consts if type(value) is types.CodeType)
 
 
-_CONSTANTS = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis), slice])
+_CONSTANTS = frozenset(map(id, [type(None), bool, int, float, complex, str, bytes, type(Ellipsis), slice]))
 _SETTER = _setter_code()

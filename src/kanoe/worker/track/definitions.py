@@ -29,7 +29,8 @@ import weakref
 
 from kanoe_worker.track import codes
 
-SIMPLE = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis)])
+# By identity: a metaclass may hash and compare as it likes.
+SIMPLE = frozenset(map(id, [type(None), bool, int, float, complex, str, bytes, type(Ellipsis)]))
 Function = types.FunctionType
 Cell = type(codes.new_cell())
 
@@ -89,6 +90,7 @@ class Definitions(object):
         self._kinds = {}  # id -> (weak reference, whether it is a definition)
         self._references = {}  # id -> (weak reference, its reference)
         self._things = {}  # reference -> weak reference
+        self._held = {}  # reference -> a definition that the state has, and that nothing else may hold
         self._taken = frozenset()
         self._fresh = set()
         self._metaclasses = {}  # name -> why classes of it are lost, or None
@@ -97,6 +99,12 @@ class Definitions(object):
         """Before a cell: `taken` are the references that the state holds; no new definition gets one of them."""
         self._taken = frozenset(taken)
         self._fresh = set()
+        for reference in [reference for reference in self._held if reference not in self._taken]:
+            del self._held[reference]
+
+    def hold(self, reference, thing):
+        """Keep a definition alive while the state has it: what was restored with it may be all that shares memory with it."""
+        self._held[reference] = thing
 
     def is_definition(self, thing):
         """Return whether something is a function or class that no library holds under its name."""
@@ -136,6 +144,7 @@ class Definitions(object):
     def adopt(self, reference, thing):
         """From now on a definition has this reference; one that had it and is not in the state loses it."""
         old = self.find(reference)
+        self._held.pop(reference, None)
         if old is not None and old is not thing:
             self._references.pop(id(old), None)
         self._fresh.add(reference)
@@ -173,7 +182,7 @@ class Definitions(object):
         """Return all that a definition holds as a plain tuple.
 
         A function: its names, code, globals (None: the notebook's; a module's name; or the private dict itself), defaults, keyword
-        defaults, cells, annotations, attributes, type parameters. A class: its names, metaclass, bases, layout, entries (a dict
+        defaults, cells, annotations, attributes, type parameters, source text (`inspect.getsource` shows it). A class: its names, metaclass, bases, layout, entries (a dict
         without what Python makes anew), registered subclasses, members of an enumeration.
         """
         if type(thing) is Function:
@@ -187,6 +196,7 @@ class Definitions(object):
                 thing.__annotations__,
                 thing.__dict__,
                 getattr(thing, "__type_params__", ()),
+                codes.text(thing.__code__),
             )
         members = tuple([(name, payload_of(member), state_of(member)) for name, member in members_of(thing)])
         return (
@@ -228,11 +238,13 @@ class Definitions(object):
         """Return what a definition's own code mentions of the namespace (`reads.Mentions`); nothing for a library's code."""
         from kanoe_worker.track import reads
 
-        if type(thing) is Function and self.globals_of(thing) is None:
-            return reads.mentions_of_code(thing.__code__)
-        found = reads.Mentions()
-        if type(thing) is not Function:
-            found.strings.update(_annotation_names(dictionary_of(thing).get("__annotations__")))
+        if type(thing) is Function and self.globals_of(thing) is not None:
+            return reads.Mentions()
+        found = reads.Mentions() if type(thing) is not Function else reads.mentions_of_code(thing.__code__)
+        annotations = thing.__annotations__ if type(thing) is Function else dictionary_of(thing).get("__annotations__")
+        for text in annotations.values() if type(annotations) is dict else ():
+            if type(text) is str:  # who evaluates it looks up what it names
+                found.read_text(text, True)
         return found
 
     def _find_member(self, token):
@@ -437,7 +449,7 @@ def _simple(values):
     kept = [
         value
         for value in values
-        if type(value) in SIMPLE or (type(value) is tuple and SIMPLE.issuperset(map(type, value)))
+        if id(type(value)) in SIMPLE or (type(value) is tuple and SIMPLE.issuperset(map(id, map(type, value))))
     ]
     return marshal.dumps(tuple(kept), _MARSHAL) if kept else b""
 
@@ -484,14 +496,6 @@ def _made_by_python(kind):
 def _is_old_generic(thing):
     """Return whether something is `List[int]` of Python 3.6, a class that `typing` made."""
     return name_of(type(thing)) == "GenericMeta" and dictionary_of(thing).get("__origin__") is not None
-
-
-def _annotation_names(annotations):
-    if type(annotations) is not dict:
-        return set()
-    texts = [value for value in annotations.values() if type(value) is str]
-    words = "".join([letter if letter.isalnum() or letter == "_" else " " for letter in " ".join(texts)]).split()
-    return {word for word in words if word.isidentifier()}
 
 
 def _remember(table, thing, value):

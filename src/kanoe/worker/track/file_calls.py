@@ -1,8 +1,8 @@
 """Tells which paths this process asks for, while a cell runs.
 
-From Python 3.8 on, the interpreter itself tells of everything that opens, lists, makes or removes (audit hooks, PEP 578); nothing is
-replaced. Of `stat`, `lstat`, `access` and `readlink` it does not tell: these, and in older Pythons the others too, are replaced in
-their modules by callables that look and act like what they stand for, once, when the session starts.
+The functions that open, list, look at, make or remove are replaced in their modules by callables that look and act like what they
+stand for, once, when the session starts. An audit hook (PEP 578) would see more, but every `id()` and `sys._getframe()` of the
+notebook would pay for it: a loop over `id` takes eight times as long, `copy.deepcopy` twice. What this misses, folder_events sees.
 
 A `recorder` has `recording`, `prefixes` (how the paths begin that it watches), and the methods that are called below.
 """
@@ -17,17 +17,9 @@ import shutil
 import sys
 import types
 
-_CHILDREN = (
-    "subprocess.Popen",
-    "os.system",
-    "os.fork",
-    "os.forkpty",
-    "os.posix_spawn",
-    "os.spawn",
-    "os.exec",
-    "pty.spawn",
-)
 _IMPORTS = ("<frozen importlib._bootstrap_external>", "<frozen importlib._bootstrap>")
+# Who took `open` when they were imported; IPython gives it to the notebook.
+_TAKEN = (("IPython.core.interactiveshell", "io_open"), ("bz2", "_builtin_open"))
 _FLAGS = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL}
 _FLAGS["a"] = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
@@ -37,33 +29,11 @@ class Calls(object):
 
     def __init__(self, recorder):
         self._recorder = recorder
-        self._answers = {
-            "open": self._open,
-            "os.listdir": self._list,
-            "os.scandir": self._list,
-            "os.remove": self._remove,
-            "os.rmdir": self._remove,
-            "os.rename": self._rename,
-            "os.mkdir": self._make,
-            "os.link": self._link,
-            "os.symlink": self._symlink,
-            "os.truncate": self._change,
-            "os.chmod": self._change,
-            "os.chown": self._change,
-            "os.utime": self._change,
-        }
-        for event in _CHILDREN:
-            self._answers[event] = self._child
-        self._relative = None
         self._only_existence = _existence_codes() | _pathlib_codes()
 
     def install(self):
         """Begin to tell; for good."""
-        if hasattr(sys, "addaudithook"):
-            sys.addaudithook(self._hook())
-            self._replace(os, "open", self._open_below)
-        else:
-            self._replace_more()
+        self._replace_more()
         self._replace(os, "stat", self._stat, quick=True)
         self._replace(os, "lstat", self._lstat, quick=True)
         self._replace(os, "access", self._access, quick=True)
@@ -73,59 +43,10 @@ class Calls(object):
             os.register_at_fork(after_in_child=self._recorder.forked)
         sys.meta_path.insert(0, _Sought(self._recorder))
 
-    def _hook(self):
-        recorder = self._recorder
-        answers = self._answers
-
-        def tell(event, arguments):
-            if event in answers and recorder.recording:
-                try:
-                    answers[event](*arguments)
-                except Exception:
-                    recorder.confused()
-
-        return tell
-
-    # What is asked, in the order of the audit events' arguments
-
-    def _open(self, path, mode=None, flags=0, *_):
-        if mode is None and path is self._relative:
-            self._relative = None
-        elif type(path) is not int:
-            self._recorder.opened(path, flags)
-
-    def _open_below(self, path, flags, mode=0o777, dir_fd=None):
-        # The audit event does not say below which folder.
-        if dir_fd is not None:
-            self._recorder.opened(_below(path, dir_fd), flags)
-            self._relative = path
-
-    def _list(self, path=None, *_):
-        if type(path) is not int and sys._getframe(2).f_code.co_filename not in _IMPORTS:
-            self._recorder.listed("." if path is None else path)
-        elif type(path) is int:
-            self._recorder.listed(_of_descriptor(path))
-
-    def _remove(self, path, folder=-1, *_):
-        self._recorder.removed(_below(path, folder))
-
-    def _rename(self, source, target, source_folder=-1, target_folder=-1, *_):
-        self._recorder.renamed(_below(source, source_folder), _below(target, target_folder))
-
-    def _make(self, path, mode=0o777, folder=-1, *_):
-        self._recorder.made(_below(path, folder))
-
-    def _link(self, source, target, source_folder=-1, target_folder=-1, *_):
-        self._recorder.linked(_below(source, source_folder), _below(target, target_folder))
-
-    def _symlink(self, source, target, folder=-1, *_):
-        self._recorder.made(_below(target, folder if type(folder) is int else -1))
+    # What is asked
 
     def _change(self, path, *_):
         self._recorder.changed(_of_descriptor(path) if type(path) is int else path)
-
-    def _child(self, *_):
-        self._recorder.started_child()
 
     def _stat(self, path, dir_fd=None, follow_symlinks=True):
         if type(path) is not int:
@@ -189,10 +110,13 @@ class Calls(object):
             setattr(module, name, stand_in(real, tell, self._recorder, quick))
 
     def _replace_more(self):
-        """Replace what Python before 3.8 does not tell of."""
+        """Replace what opens, lists, makes and removes."""
         self._replace(io, "open", self._open_file)
         if isinstance(builtins.open, types.BuiltinFunctionType):
             builtins.open = io.open
+        for module, name in _TAKEN:
+            if getattr(sys.modules.get(module), name, None) is REAL_OPEN:
+                setattr(sys.modules[module], name, io.open)
         for name, tell in (
             ("open", self._open_low),
             ("listdir", self._list_plain),
@@ -215,11 +139,9 @@ class Calls(object):
     def _replace_in_pathlib(self):
         """Replace what `pathlib` took from `os` when it was imported (to Python 3.10)."""
         accessor = getattr(pathlib, "_NormalAccessor", None)
-        names = ("stat", "lstat")
-        if not hasattr(sys, "addaudithook"):
-            names += ("open", "listdir", "scandir", "rename", "replace", "mkdir", "unlink", "rmdir", "chmod", "utime")
-        for name in names:
-            ours = getattr(os, name, None)
+        names = ("stat", "lstat", "open", "listdir", "scandir", "rename", "replace", "mkdir", "unlink", "rmdir")
+        for name in names + ("chmod", "utime"):
+            ours = getattr(io if getattr(accessor, name, None) is REAL_OPEN else os, name, None)
             if accessor is not None and name in vars(accessor) and type(ours) in _KINDS:
                 setattr(accessor, name, ours)
 
@@ -315,6 +237,11 @@ def stand_in(real, tell, recorder, quick=False):
 
 
 _OWN_CODES = set()
+
+
+def hide(*functions):
+    """Let `without_own_frames` take these functions out of tracebacks too."""
+    _OWN_CODES.update(function.__code__ for function in functions)
 
 
 def without_own_frames(problem):

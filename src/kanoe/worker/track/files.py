@@ -484,7 +484,9 @@ class Files(object):
 
     def _discard_opens(self):
         if not self._blind:
-            self._foreign_opens()
+            # What opened files unwatched, as a replay does, may hold them in memory.
+            opened = any(name and not mask & folder_events.ISDIR for _, name, mask in self._foreign_opens())
+            self._mapped = self._mapped or opened or self._everything
             self._input_opens.drain()
 
     def _drain_changes(self):

@@ -9,7 +9,7 @@ import ast
 import builtins
 
 from kanoe_worker.track import bytecode
-from kanoe_worker.track.mentions import EVERYTHING, FILE, LOOKERS, STRING_READERS, Later, Mentions
+from kanoe_worker.track.mentions import EVERYTHING, FILE, HISTORY, LOOKERS, STRING_READERS, Later, Mentions
 
 # Decorators that do not call what they decorate, as long as the notebook has no functions of its own of these names.
 _QUIET_DECORATORS = frozenset(
@@ -32,6 +32,12 @@ _SWALLOWING = frozenset(
 _KEEPING_ROOTS = frozenset(
     "np numpy pd pandas plt matplotlib sns tf tensorflow torch keras K warnings zipfile tarfile gzip bz2".split()
 )
+
+
+class Automagic(ast.stmt):
+    """A line that is a magic as long as there is no name like its first word, `word`; else Python."""
+
+    _fields = ("magic", "python")
 
 
 class _Anything(object):
@@ -194,6 +200,19 @@ class Flow(object):
         self.visit(node.value)
         self.visit(node.target)
 
+    def _automagic(self, node):
+        self.look_up(node.word)
+        magic = Flow(self._magic)
+        magic.run(node.magic)
+        found = magic.mentions
+        for later in [one for named in found.later.values() for one in named]:
+            found.add(later.mentions)
+        found.later = {}
+        self.mentions.binds |= found.binds
+        self.mentions.deletes |= found.deletes
+        self.mentions.otherwise[node.word] = found
+        self.run_aside(lambda: self.run(node.python))
+
     def _augmented(self, node):
         if type(node.target).__name__ == "Name":
             self.look_up(node.target.id)
@@ -207,6 +226,8 @@ class Flow(object):
             mentions.setattrs = True
         if name in EVERYTHING or name == "magic":
             mentions.everything = True
+        elif name in HISTORY:
+            mentions.history = True
         elif name in ("stack", "trace", "getmembers") and _is_name(node.value, "inspect"):
             mentions.everything = True
         elif name in LOOKERS and type(node.value).__name__ == "Name" and node.value.id in ("builtins", "__builtins__"):
@@ -765,6 +786,7 @@ _HANDLERS = {
     "AnnAssign": Flow._annotated,
     "NamedExpr": Flow._named,
     "AugAssign": Flow._augmented,
+    "Automagic": Flow._automagic,
     "Attribute": Flow._attribute,
     "For": Flow._for,
     "AsyncFor": Flow._for,

@@ -5,8 +5,12 @@ looks at names at all, and for the libraries that are known which names. What is
 """
 
 import dis
+import inspect
+import io
 import re
 import sys
+
+from kanoe_worker.track import file_calls
 
 # Modules that ask for frames only for line numbers, names of modules, or the local variables of their own functions.
 _TRUSTED = frozenset(
@@ -275,7 +279,50 @@ def _wrap_formulaic(watch, module):
     module.LayeredMapping.__getitem__ = get_item
 
 
+# pickle: what was pickled of the notebook's classes and functions are their names.
+
+
+def _wrap_pickle(watch, module):
+    def note(module_name, name):
+        if module_name == "__main__":
+            watch.note(str(name).partition(".")[0])
+
+    slow = module._Unpickler
+    find_class = slow.find_class
+
+    def find_class_slowly(self, module_name, global_name):
+        note(module_name, global_name)
+        return find_class(self, module_name, global_name)
+
+    slow.find_class = find_class_slowly
+    fast = module.Unpickler
+    if fast is slow:
+        return
+
+    def find(self, module_name, global_name):
+        note(module_name, global_name)
+        return fast.find_class(self, module_name, global_name)
+
+    names = {"find_class": find, "__module__": "pickle", "__doc__": fast.__doc__, "__slots__": ("__dict__", "__weakref__")}
+    unpickler = type("Unpickler", (fast,), names)
+
+    def load(file, **options):
+        return unpickler(file, **options).load()
+
+    def loads(data, **options):
+        return unpickler(io.BytesIO(data), **options).load()
+
+    for made, real in ((load, module.load), (loads, module.loads)):
+        made.__module__, made.__qualname__, made.__doc__ = "pickle", real.__name__, real.__doc__
+        if getattr(real, "__text_signature__", None):
+            made.__signature__ = inspect.signature(real)
+    module.Unpickler, module.load, module.loads = unpickler, load, loads
+    # Their tracebacks are those of the real ones, which have no frames.
+    file_calls.hide(find, load, loads)
+
+
 _WRAPPERS = {
+    "pickle": _wrap_pickle,
     "pandas.core.computation.scope": _wrap_pandas,
     "patsy.eval": _wrap_patsy,
     "formulaic.utils.layered_mapping": _wrap_formulaic,

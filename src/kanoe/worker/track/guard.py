@@ -4,9 +4,11 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 SECONDS = 5.0
 _AGAIN = 0.5
+_SILENCE = ("ignore", None, Warning, None, 0)
 
 
 class Stopped(BaseException):
@@ -23,6 +25,8 @@ class Guard(object):
     A timer's signal ends them, in the main thread; its handler and whatever timer the notebook has set are put back. In another
     thread a call can take as long as it likes.
 
+    Meanwhile nobody is warned: what is said of how values are kept is no business of the notebook's.
+
     Args:
         seconds: of CPU that one call may take; ten times as many by the clock.
     """
@@ -35,6 +39,8 @@ class Guard(object):
 
     def __enter__(self):
         self._active = False
+        self._theirs_said, self._quiet = warnings.filters, [_SILENCE]
+        warnings.filters = self._quiet  # not `catch_warnings`: it makes Python forget what it has warned of
         if threading.current_thread() is threading.main_thread():
             try:
                 self._before = signal.signal(signal.SIGALRM, self._ring)
@@ -46,6 +52,7 @@ class Guard(object):
         return self
 
     def __exit__(self, *problem):
+        self._hear_again()
         if not self._active:
             return
         self._active = False
@@ -56,6 +63,15 @@ class Guard(object):
         if left:
             left = max(left - (time.monotonic() - self._since), 1e-4)
             signal.setitimer(signal.ITIMER_REAL, left, interval)
+
+    def _hear_again(self):
+        """Put the filters back, with what modules that were imported meanwhile added."""
+        theirs, quiet = self._theirs_said, self._quiet
+        if warnings.filters is quiet and type(theirs) is list:
+            place = next((place for place, entry in enumerate(quiet) if entry is _SILENCE), 0)
+            theirs[:0] = quiet[:place]
+            theirs.extend(quiet[place + 1 :])
+        warnings.filters = theirs
 
     def _ring(self, number, frame):
         started = self._started

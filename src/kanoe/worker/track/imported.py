@@ -1,7 +1,8 @@
 """Calls a function when a library is imported, and remembers what the notebook imported, in order.
 
 Importing most libraries changes nothing of others; what such an import sets of the process is what a fresh process has, once it imports
-the same. Others are imported again, in order, in every session: `effect:import:MODULE`; nobody reads these references.
+the same: whoever causes it, in a cell (which may be another one than in a session from the top) or before it, where values are restored.
+Others are imported again, in order, in every session: `effect:import:MODULE`; nobody reads these references.
 """
 
 import os
@@ -14,7 +15,7 @@ from kanoe_worker.track.plain import __builtins__  # noqa: F401
 _INERT = frozenset(
     """
     IPython PIL albumentations bs4 catboost cv2 cycler dateutil gensim h5py imageio ipykernel ipywidgets jinja2
-    joblib keras kiwisolver librosa lightgbm lxml matplotlib mlxtend networkx nltk numba numexpr numpy openpyxl
+    joblib keras kiwisolver librosa lightgbm lxml matplotlib matplotlib_inline mlxtend networkx nltk numba numexpr numpy openpyxl
     pandas patsy plotly polars psutil pyarrow pydantic pytz requests scipy shap six skimage sklearn spacy
     sqlalchemy statsmodels sympy tensorflow tokenizers torch torchvision tqdm traitlets transformers wordcloud
     xgboost yaml zmq missingno kaggle_secrets kaggle_datasets kaggle_gcp kaggle_session kaggle_web_client
@@ -24,6 +25,7 @@ _INERT = frozenset(
 _CHANGES = {"seaborn": ("matplotlib",), "mpl_toolkits": ("matplotlib",), "cmocean": ("matplotlib",)}
 _NOT_INERT = ("sklearn.experimental",)
 _MACHINERY = ("importlib", "importlib._bootstrap", "importlib._bootstrap_external", "_frozen_importlib", __name__)
+_LIBRARIES = _INERT.union(_CHANGES)
 _STANDARD = os.path.dirname(os.__file__) + os.sep
 
 
@@ -35,6 +37,10 @@ class Imports(object):
         self._state = threading.local()
         self._before = []
         self._after = []
+        self._thread = threading.get_ident()
+        self.in_cell = False
+        self.counting = False  # what is looked up now is looked up by the cell, not by what libraries do after every cell
+        self.replaying = False
         self.roots = []  # modules that the notebook itself imported first, in order
 
     def install(self):
@@ -51,7 +57,10 @@ class Imports(object):
             self._hooks.setdefault(name, []).append(function)
 
     def around(self, before, after):
-        """Call `before()` and `after(name, inert)` around every import that the notebook itself causes."""
+        """Call `before()` and `after(name, inert)` around every import that is not part of another one.
+
+        `inert`: what it changes is not the notebook's doing.
+        """
         self._before.append(before)
         self._after.append(after)
 
@@ -66,7 +75,7 @@ class Imports(object):
         state = self._state
         if getattr(state, "asking", False):
             return None
-        root = not getattr(state, "depth", 0) and _is_asked_by_notebook()
+        root = not getattr(state, "depth", 0) and threading.get_ident() == self._thread
         if not root and name not in self._hooks:
             return None
         state.asking = True
@@ -75,10 +84,10 @@ class Imports(object):
         finally:
             state.asking = False
         if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
-            self._follow(spec, root)
+            self._follow(spec, root, root and self.in_cell and _is_asked_by_notebook())
         return spec
 
-    def _follow(self, spec, root):
+    def _follow(self, spec, root, own):
         original = spec.loader.exec_module
         name, loader = spec.name, spec.loader
 
@@ -92,26 +101,27 @@ class Imports(object):
             return result
 
         def exec_module(module):
-            return self._run_root(name, load, module) if root else load(module)
+            return self._run_root(name, load, module, own) if root else load(module)
 
         try:
             loader.exec_module = exec_module
         except Exception:
             pass  # a loader without a dictionary: `settle` finds the module later
 
-    def _run_root(self, name, original, module):
-        for function in self._before:
-            _call(function)
+    def _run_root(self, name, original, module, own):
         state = self._state
         state.depth = getattr(state, "depth", 0) + 1
         try:
+            for function in self._before:
+                _call(function)
             return original(module)
         finally:
-            state.depth -= 1
-            self.roots.append(name)
-            inert = changes_of(name, module) is not None
+            if own:
+                self.roots.append(name)
+            inert = not (own or self.replaying) or changes_of(name, module) is not None
             for function in self._after:
                 _call(function, name, inert)
+            state.depth -= 1
 
     def _fire(self, name, module):
         for function in self._hooks.pop(name, ()):
@@ -128,13 +138,24 @@ def _ask_others(own, name, path, target):
 
 
 def _is_asked_by_notebook():
+    """Return whether the notebook's code, or that of a module next to it, asks for an import; not a library."""
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_globals.get("__name__")
         if name not in _MACHINERY:
-            return name == "__main__"
+            return name == "__main__" or not _is_librarys(name, frame.f_code.co_filename)
         frame = frame.f_back
     return False
+
+
+def _is_librarys(name, file):
+    parts = ("site-packages", "dist-packages", "<frozen")
+    return (
+        (type(name) is str
+        and name.partition(".")[0] in _LIBRARIES)
+        or file.startswith(_STANDARD)
+        or any(part in file for part in parts)
+    )
 
 
 def _is_loading(module):
@@ -218,7 +239,10 @@ class Imported(object):
         return []
 
     def _import(self, name, reference, failed):
+        self._imports.replaying = True
         try:
             __import__(name)
         except BaseException as error:
             failed[reference] = "%s: %s" % (type(error).__name__, error)
+        finally:
+            self._imports.replaying = False

@@ -23,8 +23,8 @@ class Configuration(Keyed):
 
     name = "ipython"
 
-    def __init__(self, shell):
-        Keyed.__init__(self)
+    def __init__(self, shell, imports=None):
+        Keyed.__init__(self, imports)
         self._shell = shell
         self._names = {}  # class -> its configurable traits
         self.arrive()
@@ -114,8 +114,8 @@ class Hooks(Keyed):
 
     name = "hook"
 
-    def __init__(self, shell):
-        Keyed.__init__(self)
+    def __init__(self, shell, imports=None):
+        Keyed.__init__(self, imports)
         self._shell = shell
         self.arrive()
 

@@ -15,10 +15,9 @@ class Logging(Keyed):
     name = "logging"
 
     def __init__(self, imports):
-        Keyed.__init__(self)
+        Keyed.__init__(self, imports)
         self._handlers = {}  # logger name -> (handlers, their form)
         self.arrive()
-        imports.around(lambda: None, self._imported)
 
     def end(self):
         """See `channels`."""
@@ -54,14 +53,8 @@ class Logging(Keyed):
         """See `channels`."""
         self.put(key, None)
 
-    def _imported(self, _name, _inert):
-        """Take what an import set up for what a fresh process has: the import sets it up again."""
-        if not self._here:
-            return
-        now = self.current()
-        for key, value in now.items():
-            if key.startswith("logger ") and key not in self._now:
-                self._default[key] = self._now[key] = value
+    def _imported(self, name, _inert):
+        Keyed._imported(self, name, True)  # whichever library it is, its import sets it up again
 
     def _form(self, name, logger):
         own = name.partition(".")[0] in sys.modules  # a library's: it adds its handlers itself, when it is first used

@@ -1,5 +1,6 @@
 """Turns a cell in IPython's language into Python, and says what its magics read."""
 
+import keyword
 import re
 
 from kanoe_worker.track import bytecode
@@ -7,29 +8,55 @@ from kanoe_worker.track import bytecode
 # Magics that look at no name but those in braces or after a dollar in their line.
 _QUIET = frozenset(
     "alias alias_magic automagic autocall autoreload autosave bash bookmark cat cd clear colors conda config connect_info cp"
-    " cython dhist dirs doctest_mode env file gui hist_file html HTML javascript js killbgscripts latex ldir less lf lk ll load"
+    " cython dhist dirs doctest_mode env file gui html HTML javascript js killbgscripts latex ldir less lf lk ll"
     " load_ext logoff logon logstart logstate logstop ls lsmagic lx magic mamba man markdown matplotlib micromamba mkdir more mv"
-    " notebook perl pdb pip popd pprint precision profile pushd pwd py pypy python python2 python3 pylab qtconsole quickref"
+    " perl pdb pip popd pprint precision profile pushd pwd py pypy python python2 python3 pylab qtconsole quickref"
     " rehashx reload_ext rm rmdir ruby sc script set_env sh subshell svg SVG sx system tb tensorflow_version unalias unload_ext"
     " uv writefile xmode ! !!".split()
 )
+# These look at the text of cells, by their numbers: `%save f 1-3`; a word may name a variable that holds a text or a Macro.
+_HISTORY = frozenset("edit hist history load macro pastebin recall rep rerun save".split())
+_RUNS_HISTORY = frozenset(["edit", "rerun"])
 _BINDING = frozenset(
     ["pylab", "cython", "sc", "bash", "sh", "script", "perl", "ruby", "python", "python2", "python3", "pypy"]
 )
 _CODE = frozenset(["time", "timeit", "prun", "capture"])
 _NAMES = frozenset(["pinfo", "pinfo2", "pdoc", "psource", "pfile", "pdef", "page", "config", "store", "xdel"])
 _WORD = re.compile(r"[^\W\d]\w*")
+# A word that no attribute and no assignment follows.
+_FIRST_WORD = re.compile(r"([^\W\d]\w*)(?![.\w])[ \t]*(?![=,\s])(.*)$")
 _CELL_MAGIC = re.compile(r"\s*%%(\S+)[ \t]*(.*)\n?((?:.|\n)*)")
 _LINE = re.compile(r"^(?P<indent>\s*)(?P<target>[\w.,\s\[\]'\"]*?=\s*)?(?P<mark>%|!!?)(?P<rest>\S.*)$")
 _HELP = re.compile(r"^\s*(?:\?{1,2}\s*(?P<after>[%\w.*]+)|(?P<before>[%\w.*]+)\s*\?{1,2})\s*$")
 
 
 def python_of(source, shell):
-    """Return the Python that the shell makes of a cell. It takes its time: IPython reads a cell again for each of its magics."""
-    transform = getattr(shell, "transform_cell", None)
-    if transform is None:
-        transform = shell.input_transformer_manager.transform_cell
-    return transform(source)
+    """Return the Python that the shell makes of a cell, but for magics without their sign, which depend on the names there are.
+
+    It takes its time: IPython reads a cell again for each of its magics.
+    """
+    return shell.input_transformer_manager.transform_cell(source)
+
+
+def without_sign(source, shell, is_python):
+    """Return what a cell of one line is if there is no name like its first word: that word and the magic's call; or None.
+
+    Args:
+        source: the cell.
+        shell: IPython's.
+        is_python: whether it could also be Python. What is neither that nor a known magic may be one yet to come.
+    """
+    match = _FIRST_WORD.match(source.strip())
+    if match is None or keyword.iskeyword(match.group(1)):
+        return None
+    word, line = match.groups()
+    try:
+        known = shell.find_magic(word) is not None
+    except Exception:
+        known = False
+    if is_python and not known:
+        return None
+    return word, "get_ipython().run_line_magic(%r, %r)" % (word, line)
 
 
 def is_plain(shell):
@@ -88,6 +115,8 @@ class Magics(object):
             flow.look_up(word)
         if not self._is_ipythons(name, body is not None):
             flow.mentions.everything = True
+        elif name in _HISTORY or name == "notebook":
+            self._walk_history(flow, name, line)
         elif name in _CODE:
             self._walk_code(flow, name, line, body)
         elif name in _NAMES:
@@ -120,6 +149,18 @@ class Magics(object):
             "autoreload",
             "kanoe_worker",
         )
+
+    def _walk_history(self, flow, name, line):
+        words = _WORD.findall(line)
+        # A path is no range of cells.
+        if name != "load" or not ("." in line or "/" in line):
+            flow.mentions.history = True
+        flow.mentions.everything = flow.mentions.everything or name in _RUNS_HISTORY
+        if name not in ("hist", "history", "notebook"):
+            for word in words:
+                flow.look_up(word)
+        if name == "macro":
+            flow.mentions.binds.update(words)
 
     def _walk_code(self, flow, name, line, body):
         if name == "capture":

@@ -20,14 +20,20 @@ STRING_READERS = frozenset(
     "query eval evaluate re_evaluate sql execute sqldf from_query from_formula from_query_string dmatrix dmatrices ols gls wls glm"
     " logit probit mixedlm gee rlm quantreg poisson phreg anova_lm model_matrix get_type_hints validate getArguments".split()
 )
+# Attributes that lead to the text of the cells that ran before, and variables that hold it.
+HISTORY = frozenset(
+    "history_manager HistoryManager HistoryAccessor input_hist_raw input_hist_parsed extract_input_lines find_user_code".split()
+)
+_INPUTS = frozenset(["In", "_ih", "_i", "_ii", "_iii"])
 FILE = "<kanoe>"  # the name under which code is compiled that does not run
 _WORD = re.compile(r"[^\W\d]\w*")
 _AT = re.compile(r"@\s*([^\W\d]\w*)")
 _SQL = re.compile(r"\b(select|from|insert|update|join|describe|summarize|pivot)\b", re.IGNORECASE)
-_RESULT = re.compile(r"_(\d+)$")
+_RESULT = re.compile(r"_(i?)(\d+)$")
+_RESULTS = frozenset(["_", "__", "___", "Out", "_oh"])
 _TEXT_LIMIT = 1 << 20
 _SETS = ("needs", "binds", "deletes", "lookers", "strings", "words")
-_FLAGS = ("everything", "setattrs", "hooks")
+_FLAGS = ("everything", "history", "setattrs", "hooks")
 
 
 class Mentions(object):
@@ -37,6 +43,7 @@ class Mentions(object):
     binds       global names it may bind; `*`: others too, that cannot be known
     deletes     global names it may delete
     everything  whether it may look at all names at once: `sys._getframe`, `get_ipython().user_ns`
+    history     whether it may look at the text of cells that ran before: `In`, `_i`, `%history`
     lookers     builtins it uses that look at all names, unless the notebook has names of its own like these: `globals`, `dir`
     strings     identifiers in string constants that a library may look up: `query('a < @x')`
     words       identifiers in all other string constants
@@ -44,9 +51,10 @@ class Mentions(object):
     setattrs    whether it may store attributes
     hooks       whether a class of it runs code of its own when a class is made from it
     later       name -> Later: functions and classes that a cell defines; what they need counts once the name is used
+    otherwise   name -> Mentions: what it does more if there is no such name: a line may then be a magic without its sign
     """
 
-    __slots__ = _SETS + _FLAGS + ("results", "later")
+    __slots__ = _SETS + _FLAGS + ("later", "otherwise", "results")
 
     def __init__(self):
         for name in _SETS:
@@ -55,6 +63,7 @@ class Mentions(object):
             setattr(self, name, False)
         self.results = set()
         self.later = {}
+        self.otherwise = {}
 
     def add(self, other, needs=True):
         """Take in all that `other` mentions, but for what it needs later; without `needs` also but for what it needs at once."""
@@ -63,6 +72,7 @@ class Mentions(object):
         for name in _FLAGS:
             setattr(self, name, getattr(self, name) or getattr(other, name))
         self.add_results(other.results)
+        self.otherwise.update(other.otherwise)
 
     def add_results(self, numbers):
         """Note that these outputs are read; None: any."""
@@ -74,12 +84,16 @@ class Mentions(object):
     def look_up(self, name):
         """Note that a global name is looked up."""
         self.needs.add(name)
-        if name in ("_", "__", "___", "Out", "_oh"):
+        if name in _RESULTS:
             self.results = None
         elif name[0] == "_":
             number = _RESULT.match(name)
-            if number is not None:
-                self.add_results([int(number.group(1))])
+            if number is not None and number.group(1):
+                self.history = True
+            elif number is not None:
+                self.add_results([int(number.group(2))])
+        if name in _INPUTS or name in HISTORY:
+            self.history = True
         if name in EVERYTHING:
             self.everything = True
 
@@ -104,6 +118,8 @@ class Mentions(object):
             record["results"] = None if self.results is None else sorted(self.results)
         if self.later:
             record["later"] = {name: [one.as_dict() for one in found] for name, found in self.later.items()}
+        if self.otherwise:
+            record["otherwise"] = {name: one.as_dict() for name, one in self.otherwise.items()}
         return record
 
     @classmethod
@@ -117,6 +133,7 @@ class Mentions(object):
         results = record.get("results", ())
         self.results = None if results is None else set(results)
         self.later = {name: [Later.from_dict(one) for one in found] for name, found in record.get("later", {}).items()}
+        self.otherwise = {name: cls.from_dict(one) for name, one in record.get("otherwise", {}).items()}
         return self
 
 
@@ -154,12 +171,13 @@ class Later(object):
 
 
 class Closure(object):
-    """All that a cell may read: names, definitions and numbers of results (None: any); everything: it may read any."""
+    """All that a cell may read: names, definitions, numbers of results (None: any); everything: any; history: texts of cells."""
 
-    __slots__ = ("definitions", "everything", "names", "results")
+    __slots__ = ("definitions", "everything", "history", "names", "results")
 
-    def __init__(self, names, definitions, everything, results):
+    def __init__(self, names, definitions, everything, results, history=False):
         self.names = names
         self.definitions = definitions
         self.everything = everything
         self.results = results
+        self.history = history

@@ -4,6 +4,7 @@ Touching is seen where the library has a place that all its work goes through; w
 the library from its import on.
 """
 
+import functools
 import os
 import sys
 
@@ -18,6 +19,7 @@ class Opaque(object):
         self._touched = set()
         self._blind = set()
         self._hashes = {}
+        self._figures = Figures(imports)
         for name, (module, watch) in sorted(_LIBRARIES.items()):
             imports.when(module, lambda found, name=name, watch=watch: self._arrive(name, watch, found))
 
@@ -28,10 +30,12 @@ class Opaque(object):
     def begin(self):
         """See `channels`."""
         self._touched.clear()
+        self._figures.begin()
 
     def end(self):
         """See `channels`."""
         reads, writes = {}, {}
+        self._figures.end(reads, writes)
         for name in sorted(self._touched | self._blind):
             reference = "opaque:" + name
             reads[reference] = self._hashes.get(reference)
@@ -42,6 +46,7 @@ class Opaque(object):
 
     def restore(self, values):
         """See `channels`."""
+        self._figures.restore(values)
         return {}
 
     def initial(self):
@@ -63,6 +68,91 @@ class Opaque(object):
             watched = False
         if not watched:
             self._blind.add(name)
+
+
+class Figures(object):
+    """Pyplot's open figures, which `plt.plot` of another cell draws into: `opaque:pyplot`, as long as a cell leaves any open.
+
+    Nothing is left open where Jupyter shows and closes them at the end of each cell.
+    """
+
+    reference = "opaque:pyplot"
+
+    def __init__(self, imports):
+        self._imports = imports
+        self._kind = None
+        self._touched = False
+        self._hash = None
+        imports.when("matplotlib._pylab_helpers", self._found)
+
+    def _found(self, module):
+        self._kind = module.Gcf
+        for name in _ASKED_FOR_FIGURES:
+            if isinstance(self._kind.__dict__.get(name), classmethod):
+                setattr(self._kind, name, self._telling(getattr(self._kind, name).__func__))
+
+    def _telling(self, function):
+        figures = self
+
+        @functools.wraps(function)
+        def wrapper(kind, *arguments, **options):
+            figures._touched = figures._touched or figures._imports.counting
+            return function(kind, *arguments, **options)
+
+        return classmethod(wrapper)
+
+    def begin(self):
+        """Expect a cell."""
+        self._touched = False
+
+    def end(self, reads, writes):
+        """Say what the cell did."""
+        if not self._touched:
+            return
+        reads[self.reference] = self._hash
+        written = None
+        if len(self._kind.figs):
+            written = Written(digest_of(os.urandom(32)), None, "figures that are still open")
+        if written is not None or self._hash is not None:
+            writes[self.reference] = written
+        self._hash = None if written is None else written[0]
+
+    def restore(self, values):
+        """Close what is open, where nothing should be."""
+        if self.reference not in values or values[self.reference] is not None:
+            return
+        self._hash = None
+        if self._kind is not None and len(self._kind.figs):
+            self._kind.destroy_all()
+
+
+# All that pyplot does goes through one of these.
+_ASKED_FOR_FIGURES = (
+    "destroy",
+    "destroy_all",
+    "destroy_fig",
+    "get_active",
+    "get_all_fig_managers",
+    "get_fig_manager",
+    "get_num_fig_managers",
+    "has_fignum",
+    "set_active",
+    "set_new_active_manager",
+    "_set_new_active_manager",
+)
+
+
+def may_touch(name, packages):
+    """Return whether a cell that has objects of these packages may use an opaque library: `opaque:NAME`."""
+    if name == "pyplot":
+        return bool(packages) and not packages.isdisjoint(_DRAW)
+    return name in packages
+
+
+_DRAW = frozenset(
+    "matplotlib pylab seaborn pandas plotnine sklearn statsmodels networkx shap missingno wordcloud mlxtend scikitplot skimage squarify"
+    " yellowbrick xgboost lightgbm catboost librosa geopandas scipy cartopy __main__".split()
+)
 
 
 def _watch_tensorflow(_module, touch):

@@ -8,24 +8,23 @@ import sys
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.settings import Keyed, Setting, plainly_same
 
-# Pandas' own code asks for these by a function that can be watched; for others (`mode.`) it looks into the dictionary.
-_ASKED_FOR = ("display.", "plotting.", "io.", "styler.")
+# Options that pandas' own code looks up so often that nobody counts it: every cell reads them.
+_UNCOUNTED = ("mode", "future", "compute")
 _INLINE = ("module://matplotlib_inline.backend_inline", "module://ipykernel.pylab.backend_inline", "inline", "agg")
 
 
 class Pandas(Keyed):
-    """Pandas' options: `setting:pandas:display.max_rows`."""
+    """Pandas' options: `setting:pandas:display.max_rows`; the dictionaries that hold them tell which a cell looks up."""
 
     name = "pandas"
 
     def __init__(self, imports):
-        Keyed.__init__(self)
-        self._watched = False
+        Keyed.__init__(self, imports)
         imports.when("pandas", self._found)
 
     def _found(self, _module):
         self._config = sys.modules.get("pandas._config.config") or sys.modules.get("pandas.core.config")
-        self._watch()
+        self._kind = _counting(self)
         self.arrive()
 
     def current(self):
@@ -34,8 +33,11 @@ class Pandas(Keyed):
         todo = [("", self._config._global_config)]
         while todo:
             prefix, entries = todo.pop()
-            for key, value in entries.items():
-                if type(value) is dict and prefix.count(".") < 4:
+            for key, value in list(dict.items(entries)):
+                if isinstance(value, dict) and prefix.count(".") < 4:
+                    if type(value) is dict and (prefix + key).partition(".")[0] not in _UNCOUNTED:
+                        value = entries[key] = self._kind(value)
+                        value.prefix = prefix + key + "."
                     todo.append((prefix + key + ".", value))
                 else:
                     found[prefix + key] = value
@@ -45,37 +47,47 @@ class Pandas(Keyed):
         """See `channels`."""
         self._config.set_option(key, value)
 
-    def always(self, keys):
-        """See `channels`."""
-        return [key for key in keys if not (self._watched and key.startswith(_ASKED_FOR))]
-
     def end(self):
         """See `channels`."""
-        if self._here and not self._watched:
-            self.looked_at_all = True
         reads, writes = Keyed.end(self)
         if self._here:
-            # What is asked for unseen, by every cell that could.
-            reads.setdefault(self.prefix + "mode.*", self.below("mode."))
-            reads.setdefault(self.prefix + "future.*", self.below("future."))
-            reads.setdefault(self.prefix + "compute.*", self.below("compute."))
+            for part in _UNCOUNTED:
+                reads.setdefault("%s%s.*" % (self.prefix, part), self.below(part + "."))
         return reads, writes
 
-    def _watch(self):
-        config = self._config
-        original = getattr(config, "_get_root", None)
-        if original is None:
-            return
-        looked = self.looked
-        getframe = sys._getframe
 
-        def _get_root(key):
-            if "set_option" not in getframe(1).f_code.co_name:
-                looked.add(key)
-            return original(key)
+def _counting(channel):
+    """Return a class of dictionaries of options that tell the channel what is looked up."""
+    looked = channel.looked
+    getframe = sys._getframe
 
-        config._get_root = _get_root
-        self._watched = True
+    class Options(dict):
+        """Options as they are."""
+
+        __slots__ = ("prefix",)
+
+        def __getitem__(self, key):
+            """See `channels`."""
+            value = dict.__getitem__(self, key)
+            if not isinstance(value, dict) and getframe(1).f_code.co_name != "__setattr__":
+                looked.add(self.prefix + key)
+            return value
+
+        def get(self, key, default=None):
+            """See `channels`."""
+            return self[key] if key in self else default
+
+        def items(self):
+            """See `channels`."""
+            looked.update(self.prefix + key for key in self)
+            return dict.items(self)
+
+        def values(self):
+            """See `channels`."""
+            looked.update(self.prefix + key for key in self)
+            return dict.values(self)
+
+    return Options
 
 
 class Matplotlib(object):
@@ -87,7 +99,10 @@ class Matplotlib(object):
         self._first = None
         self._restored = {}
         self._params = None
+        self._marked = None
+        self._imports = imports
         imports.when("matplotlib", self._found)
+        imports.around(self._mark, lambda _name, inert: self._absorb() if inert else None)
         for name in ("matplotlib.pyplot", "matplotlib_inline.backend_inline", "ipykernel.pylab.backend_inline"):
             imports.when(name, self._overridden)
 
@@ -99,6 +114,23 @@ class Matplotlib(object):
         self._params = module.rcParams
         self._first = {key: _own(value) for key, value in dict.items(module.rcParams)}
         self._watch(type(module.rcParams))
+
+    def _mark(self):
+        params = self._params
+        self._marked = None if params is None else {key: _own(value) for key, value in dict.items(params)}
+
+    def _absorb(self):
+        """Take what an import set (a backend that is used first) for what the library has; what was restored came after it."""
+        if self._marked is None:
+            return
+        for key, value in list(dict.items(self._params)):
+            value, before, first = _own(value), self._marked.get(key), self._first.get(key)
+            if plainly_same(value, before):
+                continue
+            if key in self._restored and plainly_same(before, _own(_made(self._restored[key]))):
+                dict.__setitem__(self._params, key, _made(self._restored[key]))
+            elif plainly_same(before, first):
+                self._first[key] = value
 
     def _differences(self):
         first = self._first
@@ -145,12 +177,13 @@ class Matplotlib(object):
                 dict.__setitem__(self._params, key, _made(self._restored[key]))
 
     def _watch(self, kind):
-        entries = self.entries()
+        rc, colors = entries = self.entries()
+        imports = self._imports
 
         def watched(function):
             def wrapper(self, *arguments, **options):
-                for entry in entries:
-                    entry.touched = True
+                if imports.counting:
+                    rc.touched = colors.touched = True
                 return function(self, *arguments, **options)
 
             wrapper.__name__, wrapper.__qualname__ = function.__name__, function.__qualname__

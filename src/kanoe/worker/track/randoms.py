@@ -99,7 +99,9 @@ class Generator(object):
         self._hash = digest_of(data)
 
     def begin(self):
-        """Expect a cell."""
+        """Expect a cell; what imports drew since the last one, where values are restored, is not what a cell of the notebook does."""
+        if self.library is not None and self._current() != self._now:
+            self.restore(self._data)
         self._seeded = self._moved = self._asked = False
 
     def end(self, reads, writes, children):

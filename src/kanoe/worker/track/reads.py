@@ -31,9 +31,6 @@ def _mentions_of_source(source, shell):
     unknown = shell is not None and not magics.is_plain(shell)
     given = None if unknown else shell
     walk = flow.Flow(magics.Magics(given, lambda inner: _parse(inner, given)))
-    line = source.strip()
-    if line.isidentifier():
-        walk.mentions.look_up(line)  # a magic only as long as there is no name like it
     try:
         walk.run(_parse(source, given) or ())
     except Exception:  # code nested too deep, or syntax of a Python to come
@@ -44,7 +41,18 @@ def _mentions_of_source(source, shell):
 
 
 def _parse(source, shell):
-    """Return the statements of a cell; None where there is a syntax error."""
+    """Return the statements of a cell, whatever names there are at the moment; None where there is a syntax error."""
+    parsed = _parse_python(source, shell)
+    call = None if shell is None else magics.without_sign(source, shell, parsed is not None)
+    if call is None:
+        return parsed
+    line = flow.Automagic()
+    line.word, text = call
+    line.magic, line.python = _tree(text).body, parsed or []
+    return [line]
+
+
+def _parse_python(source, shell):
     surely = shell is None or not _may_be_changed(source)
     tree = _tree(source) or _tree(magics.plain_python_of(source)) if surely else None
     if tree is None and shell is not None:
@@ -63,9 +71,9 @@ def _parsed(text):
 
 
 def _may_be_changed(source):
-    """Return whether the shell may make something else of code that is Python as it stands: a magic without its sign, a prompt."""
+    """Return whether the shell may make something else of code that is Python as it stands: there is a prompt."""
     text = source.strip()
-    return "\n" not in text or text.startswith("In [") or "\r" in text or "\x0c" in text
+    return text.startswith("In [") or "\r" in text or "\x0c" in text
 
 
 def _tree(text):
@@ -109,6 +117,7 @@ class _Reach(object):
         self._names = set()
         self._definitions = set()
         self._everything = False
+        self._history = False
         self._results = set()
         self._todo = []  # names
         self._ran = set()
@@ -122,7 +131,7 @@ class _Reach(object):
         if self._results is None or self._results:
             self._take_results()
         self._drain()
-        return Closure(self._names, self._definitions, self._everything, self._results)
+        return Closure(self._names, self._definitions, self._everything, self._results, self._history)
 
     def _drain(self):
         while self._todo:
@@ -143,6 +152,10 @@ class _Reach(object):
         if self._words:
             self._add(name for name in mentions.words if "name:" + name in state)
         self._everything = self._everything or mentions.everything or any(map(self._is_builtin, mentions.lookers))
+        self._history = self._history or mentions.history
+        for name, otherwise in mentions.otherwise.items():
+            if "name:" + name not in state:
+                self._take(otherwise)
         if mentions.results is None or self._results is None:
             self._results = None
         else:
@@ -160,6 +173,8 @@ class _Reach(object):
                 self._todo.append(name)
 
     def _needs(self, entry):
+        # The name of a Macro alone on a line runs the text that it holds.
+        self._everything = self._everything or entry.get("type", "")[-6:] == ".Macro"
         if entry.get("mentions") is not None:
             self._take(_mentions(entry))
         todo = list(entry.get("needs", ()))

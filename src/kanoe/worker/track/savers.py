@@ -96,7 +96,7 @@ def _sentinels(kind):
         name = names.get(id(thing))
         if name is None or beside.get(name) is not thing:
             return None
-        return simple if not _is_local(module) or SIMPLE.issuperset(map(type, _contents(thing))) else local
+        return simple if not _is_local(module) or SIMPLE.issuperset(map(id, map(type, _contents(thing)))) else local
 
     return choose
 

@@ -51,10 +51,10 @@ class Settings(object):
     def __init__(self, imports, table):
         self._active = []
         self._waiting = {}
-        self._waited = {}
         self._now = {}  # reference -> (value, hash or None where it is the default)
         self._default = {}
         self._references = frozenset(entry.reference for entry in table)
+        self._restored = {}  # reference -> bytes, as long as no cell set it anew
         self._marked = {}
         imports.around(self._mark, lambda _name, inert: self._absorb() if inert else None)
         for entry in table:
@@ -85,6 +85,7 @@ class Settings(object):
                 if written[0] == self._default[reference][0]:
                     written = None
                 self._now[reference] = (found, None if written is None else written[0])
+                self._restored.pop(reference, None)
                 writes[reference] = written
             if changed or entry.touched or not entry.seen:
                 reads[reference] = digest
@@ -117,19 +118,19 @@ class Settings(object):
         self._marked = {entry.reference: self._read(entry) for entry in self._active}
 
     def _absorb(self):
-        """Take what an import changed of what was as in a fresh process for what that has."""
+        """Take what an import changed of what was as in a fresh process for what that has; what was restored came after it."""
         for entry in self._active:
             reference = entry.reference
             value, digest = self._now[reference]
             found = self._read(entry)
             arrived = reference not in self._marked
-            if arrived and reference in self._waited and not entry.same(found, value):
-                self._set(entry, self._waited.pop(reference))  # the import went on to set it itself
+            if entry.same(found, value) or not (arrived or entry.same(self._marked[reference], value)):
                 continue
-            untouched = arrived or entry.same(self._marked[reference], value)
-            if digest is None and untouched and not entry.same(found, value):
+            if digest is None:
                 self._now[reference] = (found, None)
                 self._default[reference] = encoded.written(found)
+            elif reference in self._restored:
+                self._set(entry, self._restored[reference])
 
     def _arrive(self, entry):
         value = self._read(entry)
@@ -137,9 +138,9 @@ class Settings(object):
         self._default[entry.reference] = written
         self._now[entry.reference] = (value, None)
         self._active.append(entry)
-        if self._waiting.get(entry.reference) is not None:
-            self._waited[entry.reference] = self._waiting.pop(entry.reference)
-            self._set(entry, self._waited[entry.reference])
+        waiting = self._waiting.pop(entry.reference, None)
+        if waiting is not None:
+            self._set(entry, waiting)
 
     def _set(self, entry, data):
         default = self._default[entry.reference]
@@ -153,6 +154,7 @@ class Settings(object):
             return "%s: %s" % (type(error).__name__, error)
         digest = encoded.hash_in(data)
         self._now[entry.reference] = (self._read(entry), None if digest == default[0] else digest)
+        self._restored[entry.reference] = data
         return None
 
     def _read(self, entry):
@@ -171,7 +173,7 @@ class Keyed(object):
 
     name = None
 
-    def __init__(self):
+    def __init__(self, imports=None):
         self.prefix = "setting:%s:" % self.name
         self.looked = set()
         self.looked_at_all = False
@@ -181,20 +183,34 @@ class Keyed(object):
         self._now = {}
         self._before = {}
         self._hashes = {}  # of the keys that differ from a fresh process
+        self._restored = {}  # key -> bytes, as long as no cell set it anew
+        self._marked = None
+        if imports is not None:
+            imports.around(self._mark, self._imported)
+
+    def _mark(self):
+        self._marked = dict(self.current()) if self._here else None
+
+    def _imported(self, _name, inert):
+        if inert and self._marked is not None:
+            self.absorb(self._marked)
 
     def owns(self, reference):
         """See `channels`."""
         return reference.startswith(self.prefix)
 
     def absorb(self, before):
-        """Take what an import changed since `before` (a `current`) for what a fresh process has."""
+        """Take what an import changed since `before` (a `current`) for what a fresh process has; what was restored came after it."""
         now = self.current()
         for key in set(now).union(before):
             value, old = now.get(key, _MISSING), before.get(key, _MISSING)
-            both = (self._default, self._now)
-            if plainly_same(value, old) or not all(plainly_same(known.get(key, _MISSING), old) for known in both):
+            if plainly_same(value, old) or not plainly_same(self._now.get(key, _MISSING), old):
                 continue
-            for known in both:
+            if key in self._hashes:
+                if key in self._restored:
+                    self._restore_key(key, self._restored[key])
+                continue
+            for known in (self._default, self._now):
                 if value is _MISSING:
                     known.pop(key, None)
                 else:
@@ -251,11 +267,7 @@ class Keyed(object):
                 continue
             key = reference[len(self.prefix) :]
             try:
-                value = self._default.get(key, _MISSING) if data is None else encoded.decode(data)
-                if value is _MISSING:
-                    self.drop(key)
-                else:
-                    self.put(key, value)
+                self._restore_key(key, data)
                 known[key] = None if data is None else encoded.hash_in(data)
             except Exception as error:
                 failed[reference] = "%s: %s" % (type(error).__name__, error)
@@ -267,6 +279,17 @@ class Keyed(object):
             else:
                 self._hashes[key] = digest
         return failed
+
+    def _restore_key(self, key, data):
+        value = self._default.get(key, _MISSING) if data is None else encoded.decode(data)
+        if value is _MISSING:
+            self.drop(key)
+        else:
+            self.put(key, value)
+        if data is None:
+            self._restored.pop(key, None)
+        else:
+            self._restored[key] = data
 
     def initial(self):
         """See `channels`."""
@@ -298,6 +321,7 @@ class Keyed(object):
             elif not plainly_same(value, default):
                 written = encoded.written(value)
             writes[self.prefix + key] = written
+            self._restored.pop(key, None)
             if written is None:
                 self._hashes.pop(key, None)
             else:
@@ -444,17 +468,12 @@ class Environ(Keyed):
     name = "environ"
 
     def __init__(self, imports, children):
-        Keyed.__init__(self)
+        Keyed.__init__(self, imports)
         self._children = children
         self._watching = False
         self._spelled = Spelled()
         self._watch()
         self.arrive()
-        self._marked = {}
-        imports.around(self._mark, lambda _name, inert: self.absorb(self._marked) if inert else None)
-
-    def _mark(self):
-        self._marked = self.current()
 
     def current(self):
         """See `channels`."""

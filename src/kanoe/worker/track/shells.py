@@ -129,7 +129,7 @@ def _pack_function(known, packed, reference, thing):
 def _early(known, value):
     """Return what is simple, or a definition, or made of such, as plain data; None for others."""
     kind = type(value)
-    if kind in definitions.SIMPLE:
+    if id(kind) in definitions.SIMPLE:
         return ("value", value)
     if kind is tuple:
         return _early_parts(known, "tuple", value)

@@ -15,7 +15,7 @@ that it reaches; what it wrote is found by comparing values.
 import random
 import time
 
-from kanoe_worker.track import channels, definitions, encoded, files, frames, randoms, reads, summaries, values
+from kanoe_worker.track import channels, definitions, encoded, files, frames, opaque, randoms, reads, summaries, values
 
 VERSION = 1
 # Names that Jupyter itself puts into the namespace.
@@ -125,6 +125,8 @@ class Tracker:
             for reference in self._members(bundle):
                 self._bind(reference, restored.get(reference))
                 self.live.add(reference)
+        if cell.bundles and cell.closure.everything:
+            self._put_in_order()
         if cell.bundles and self.results:
             self._set_last()
         if cell.count is not None:
@@ -224,6 +226,13 @@ class Tracker:
             self.namespace["Out"][int(name)] = value
             self.namespace["_" + name] = value
 
+    def _put_in_order(self):
+        """Let the names stand in the order in which a run from the top binds them."""
+        for reference in self.state:
+            if reference in self.live and reference.startswith("name:"):
+                name = reference[5:]
+                self.namespace[name] = self.namespace.pop(name)
+
     def _set_last(self):
         """Let `_`, `__` and `___` be the last results."""
         results = self.namespace["Out"]
@@ -258,7 +267,7 @@ class Tracker:
             kind, _, name = reference.partition(":")
             if entry is None or kind not in ("effect", "opaque", "setting", "random") or entry.get("blob"):
                 continue
-            if kind != "opaque" or name in packages:
+            if kind != "opaque" or opaque.may_touch(name, packages):
                 held.append(reference)
         return held
 
@@ -268,7 +277,8 @@ class Tracker:
             if reference.partition(":")[0] in ("setting", "random", "effect", "opaque"):
                 entry = self.state.get(reference)
                 changes[reference] = self.values.read(entry["blob"]) if entry and entry.get("blob") else None
-        self.changed = set()
+        # What has no bytes is missing until a cell that may use it comes.
+        self.changed = {name for name in self.changed if name.startswith("opaque:") and name in self.state}
         for channel in self.channels:
             channel.restore(changes)
 
@@ -295,7 +305,7 @@ class Tracker:
             found.reads["source:earlier"] = files.AS_FOUND
         found.derive()
         self.values.done()
-        writes, bundles = found.told()
+        writes, bundles = found.told(self.namespace)
         return {
             "status": "finished",
             "reads": found.reads,
@@ -324,7 +334,7 @@ class Tracker:
         affected.difference_update("name:" + name for name in deleted)
         roots = {reference: self._object(reference) for reference in affected if self._is_there(reference)}
         described, groups = self.values.describe(roots)
-        self._note_written(described, groups, touched, deleted, bound, found, budget)
+        self._note_written(described, groups, touched, deleted, bound, cell.before, found, budget)
 
     def _is_users(self, name, cell):
         if not isinstance(name, str):
@@ -351,11 +361,12 @@ class Tracker:
         entry = self.state.get(reference)
         return entry["hash"] if entry else None
 
-    def _note_written(self, described, groups, touched, deleted, bound, found, budget):
+    def _note_written(self, described, groups, touched, deleted, bound, before, found, budget):
         """Say which values changed, and keep their bytes. What a cell does to a group depends on all of the group."""
         for name in deleted:
             found.writes["name:" + name] = None
         rebound = {"name:" + name for name in bound}
+        found.moved = self._moved(before)
         written = [group for group in groups if self._is_changed(group, described, touched)]
         for group in written:
             for reference in group["members"]:
@@ -368,6 +379,17 @@ class Tracker:
         for name in deleted:
             self.state.pop("name:" + name, None)
             self.live.discard("name:" + name)
+
+    def _moved(self, before):
+        """Return the names that were deleted and bound again: they stand behind others now."""
+        places = {name: place for place, name in enumerate(before)}
+        last, moved = -1, set()
+        for name in self.namespace:
+            place = places.get(name, last)
+            if place < last:
+                moved.add("name:" + name)
+            last = max(place, last)
+        return moved
 
     def _is_changed(self, group, described, touched):
         """Return whether a group is not what the state says."""
@@ -394,6 +416,9 @@ class Tracker:
             if unknown:
                 found.underived.append((reference, entry))
             self._tell_more(reference, entry)
+            if reference in found.moved:
+                entry["moved"] = True
+                self.state.pop(reference, None)
             self.state[reference] = found.writes[reference] = entry
 
     def _tell_more(self, reference, entry):
@@ -433,12 +458,15 @@ class _Found:
         kinds = ("setting:", "effect:", "opaque:", "random:")
         self.before = {name: entry["hash"] for name, entry in state.items() if name.startswith(kinds)}
         self.underived = []
+        self.moved = set()
         self.reads = {}
         self.writes = {}
         self.network = False
 
-    def told(self):
-        """Return the writes and the bundles as they are sent."""
+    def told(self, namespace):
+        """Return the writes, names in their order in the namespace, and the bundles as they are sent."""
+        places = {"name:" + name: place for place, name in enumerate(namespace) if isinstance(name, str)}
+        self.writes = dict(sorted(self.writes.items(), key=lambda written: places.get(written[0], -1)))
         bundles, numbers, writes = [], {}, {}
         for reference, entry in self.writes.items():
             bundle = entry.get("bundle") if entry else None
@@ -460,6 +488,7 @@ class _Found:
             below = reference.endswith("*")
             self.reads[reference] = self._hash_below(reference[:-1]) if below else self.before.get(reference)
         for reference, written in writes.items():
+            tracker.changed.discard(reference)
             if reference == "network":
                 self.network = True
             elif written is None or written[0] == tracker.initial.get(reference):

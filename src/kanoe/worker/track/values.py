@@ -175,7 +175,7 @@ class Values(object):
         """Return why a bundle does not come back equal, None where it does: tried when a type is met for the first time."""
         untried = [
             kind
-            for kind in found.calls
+            for kind in found.calls.values()
             if not _is_known(kind) and self._equal.get(id(kind), (None, False))[0] is not kind
         ]
         if not untried:
@@ -244,9 +244,9 @@ class Values(object):
             return self._restored(given, watch)
 
     def _restored(self, given, watch):
-        objects, readers, found = {}, [], {}
+        objects, readers, found, used = {}, [], {}, set()
         for bundle in given:
-            readers.append((bundle, _Restoring(bundle).call(self._reader, bundle, objects)))
+            readers.append((bundle, _Restoring(bundle).call(self._reader, bundle, objects, used)))
         frames, framed = {}, []
         for bundle, reader in readers:
             frames.update(reader.frames)
@@ -259,13 +259,17 @@ class Values(object):
             if reader.contents:
                 _Restoring(bundle).call(watch.call, shells.fill, objects, things.pop(0))
             found.update(zip(reader.members, things))  # noqa: B905
+        together = {reference for bundle in given if len(bundle["members"]) > 1 for reference in bundle["members"]}
         for reference, thing in objects.items():
             if reference.startswith("def:"):
                 found[reference] = thing
+                if reference in together or reference not in used:
+                    self._definitions.hold(reference, thing)
         return found
 
-    def _reader(self, bundle, objects):
+    def _reader(self, bundle, objects, used):
         def resolve(token):
+            used.add(token)
             thing = objects.get(token)
             if thing is None:
                 thing = self._definitions.find(token)

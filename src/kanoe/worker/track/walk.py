@@ -108,7 +108,7 @@ class Walk(object):
         lost: list of reasons.
         differs: whether what is stored is more than what is hashed.
         reached: ids of what objects that cannot be looked into may change.
-        calls: types that their own code took apart.
+        calls: types that their own code took apart, by their ids: a metaclass may hash as it likes.
         sets: whose order counts: that of exact atoms is the same in every process.
         alive: keeps what was made on the way.
         apart: ids of what objects hold that are kept without showing it: nothing else may hold the same, or it is `torn`.
@@ -121,7 +121,7 @@ class Walk(object):
         self.definitions = {}
         self.lost = []
         self.differs = False
-        self.calls = set()
+        self.calls = {}
         self.alive = []
         self.reached = set()
         self.sets = []
@@ -147,8 +147,8 @@ class Walk(object):
 class Atom(object):
     """The walk of one atom: much of a notebook is no more."""
 
-    records = blobs = arrays = segments = lost = calls = sets = ()
-    ids = definitions = {}
+    records = blobs = arrays = segments = lost = sets = ()
+    ids = definitions = calls = {}
     reached = apart = frozenset()
     differs = torn = False
 
@@ -590,7 +590,7 @@ class Walker(object):
                 thing, "%s: %s" % (kinds.described(type(thing)), problem), saver.reach if saver.alone else None
             )
         self._result.alive += [packed, thing]
-        self._result.calls.add(type(thing))
+        self._result.calls[id(type(thing))] = type(thing)
         if saver.alone:
             shared = set(map(id, around))
             self._result.torn = self._result.torn or not shared.isdisjoint(self._result.apart)
@@ -654,13 +654,15 @@ class Walker(object):
             return self._lost(thing, "%s: %s" % (kinds.described(kind), problem))
         self._result.alive.append(reduced)
         self._result.alive.append(thing)
-        self._result.calls.add(kind)
+        self._result.calls[id(kind)] = kind
         self._open.add(id(thing))
         try:
             function, arguments, state, items, pairs, setter = self._guard.call(arrays.adjusted, thing, kind, parts)
         except guard.Failed as problem:
             return self._lost(thing, "%s: %s" % (kinds.described(kind), problem))
         self._result.alive.append((arguments, state, items, pairs))
+        if type(state) is dict and type(state.get("attrs")) is dict and arrays.is_quiet(kind):
+            self._reach([state["attrs"]])  # what a frame is told of itself is shared as ever
         value = _is_value(kind)
         before = self.quiet
         inside = before or arrays.is_quiet(kind)
@@ -707,7 +709,7 @@ def _flat(dictionary):
 def _reduce(thing, kind):
     import copyreg
 
-    reducer = copyreg.dispatch_table.get(kind)
+    reducer = copyreg.dispatch_table.get(kind) if type(kind) is type else None
     if reducer is not None:
         return reducer(thing)
     reduced = thing.__reduce_ex__(_PROTOCOL)

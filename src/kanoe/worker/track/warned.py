@@ -61,8 +61,10 @@ class Warnings(object):
         self._first_form = _form(self._first)
         self._hash = self._warned_hash = None
         self._shown = {}
+        self._absorbed_shown = set()  # (module, key) that imports warned of
+        self._shown_restored = False
+        self._shown_marked = (None, {})
         self._version = self._ask_version()
-        self._count = 0
 
     def owns(self, reference):
         """See `channels`."""
@@ -107,6 +109,7 @@ class Warnings(object):
         if "setting:warned" in values:
             data = values["setting:warned"]
             self._restore_shown({} if data is None else encoded.decode(data))
+            self._shown_restored = True
         self._version = self._ask_version()
         return failed
 
@@ -126,9 +129,12 @@ class Warnings(object):
 
     def _mark(self):
         self._marked = self._current()
+        version = self._ask_version()
+        self._shown_marked = version, self._registered(version)
 
     def _absorb(self, _name, inert):
         """Take what an import added for what a fresh process has."""
+        self._absorb_shown()
         known = {id(entry) for entry in self._marked}
         now = self._current()
         added = [entry for entry in now if id(entry) not in known]
@@ -141,6 +147,17 @@ class Warnings(object):
             warnings.filters[:] = [entry for entry in warnings.filters if entry is self._entry] + now
         if _same_filters(self._marked, self._filters):
             self._filters = now
+
+    def _absorb_shown(self):
+        """Forget what an import warned of; what was restored as shown is so although the import changed the filters."""
+        version = self._ask_version()
+        before, shown = self._shown_marked
+        if version == before:
+            for module, keys in self._registered(version).items():
+                self._absorbed_shown.update((module, repr(key)) for key in keys if key not in shown.get(module, ()))
+        elif self._shown_restored and before == self._version and shown == self._shown:
+            self._restore_shown(self._shown)
+            self._version = self._ask_version()
 
     def _written(self, filters):
         own = [
@@ -205,6 +222,7 @@ class Warnings(object):
         if shown == self._shown:
             return
         self._shown = shown
+        self._shown_restored = False
         written = encoded.written(shown) if shown else None
         self._warned_hash = None if written is None else written[0]
         writes["setting:warned"] = written
@@ -222,6 +240,8 @@ class Warnings(object):
                     for key in list(registry)
                     if type(key) is tuple and len(key) > 1 and type(key[0]) is str and isinstance(key[1], type)
                 ]
+                if self._absorbed_shown:
+                    keys = [key for key in keys if (name, repr(key)) not in self._absorbed_shown]
                 if keys:
                     found[name] = sorted(keys, key=repr)
         return dict(sorted(found.items()))
