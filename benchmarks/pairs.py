@@ -20,8 +20,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / "cells")]
 
-from pairs import KINDS, Pair, all_pairs  # noqa: E402
 from trial import CELLS_MODE, Result, World, check_pair, try_pair  # noqa: E402
+
+from pairs import KINDS, Pair, all_pairs  # noqa: E402
 
 
 def check(world: World, pairs: list[Pair], jobs: int) -> int:

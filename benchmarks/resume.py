@@ -25,10 +25,11 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / "cells")]
 
-from kill import left_running, leftovers, variables  # noqa: E402
-from pairs import PairCell, notebook_of  # noqa: E402
 from programs import disagreement, interpret, read_outputs  # noqa: E402
 from trial import World  # noqa: E402
+
+from kill import left_running, leftovers, variables  # noqa: E402
+from pairs import PairCell, notebook_of  # noqa: E402
 
 KANOE = (sys.executable, "-m", "kanoe")
 

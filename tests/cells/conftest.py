@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from trial import CELLS_MODE, World
 
 import kanoe
-from trial import CELLS_MODE, World
 
 # An environment may be kept from one session of tests to the next: `KANOE_TRIAL=DIR pytest tests/cells`.
 _KEPT = "KANOE_TRIAL"

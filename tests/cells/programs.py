@@ -63,7 +63,7 @@ def draw_statement(draw: random.Random) -> str:
             f"{f}()",
             f"g = {f}",
             f"class {k}:\n    rate = {v}\n    rows = []\n    def show(self): return type(self).__name__, self.rate, self.rows, {n}",
-            f"class L(K):\n    def show(self): return 'L', super().show()",
+            "class L(K):\n    def show(self): return 'L', super().show()",
             f"{k}.rate = {v}",
             f"{k}.rows.append({v})",
             f"thing = {k}()",
@@ -212,7 +212,12 @@ def interpret(cells: Sequence[str], folder: Path, python: Path = Path(sys.execut
     """Run cells in a fresh interpreter, without a kernel."""
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [str(python), "-c", _INTERPRETER], input=json.dumps(list(cells)), cwd=folder, capture_output=True, text=True, check=False
+        [str(python), "-c", _INTERPRETER],
+        input=json.dumps(list(cells)),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from trial import World, differences
 
 from pairs import PairCell
-from trial import World, differences
 
 _CLASS = "class Thing:\n    def __init__(self): self.rows = [1, 2]\n"
 
@@ -227,7 +227,9 @@ CASES: dict[str, tuple[str, ...]] = {
 
 def cells(sources: tuple[str, ...], last: str = "") -> list[PairCell]:
     """The notebook, its last cell with a remark."""
-    return [PairCell("", source + (last if n == len(sources) - 1 else ""), id=f"c{n}") for n, source in enumerate(sources)]
+    return [
+        PairCell("", source + (last if n == len(sources) - 1 else ""), id=f"c{n}") for n, source in enumerate(sources)
+    ]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -7,9 +7,9 @@ import random
 from pathlib import Path
 
 import pytest
+from trial import World, differences
 
 from pairs import Pair, PairCell, all_pairs
-from trial import World, differences
 
 _SOURCES = (
     "import numpy as np\nnp.random.seed(0)\nbig = np.arange(50_000.0)\nview = big[10:]",
@@ -70,7 +70,9 @@ def test_damaged_blobs_are_misses(how: str, edited: bool, world: World, own_stor
 @pytest.mark.parametrize("how", ["flipped", "cut", "emptied", "gone"])
 def test_a_damaged_index_is_not_believed(how: str, world: World, own_store: Path) -> None:
     world.run(world.write("nb", cells()))
-    indexes = [path for path in own_store.rglob("*.sqlite") if path.name != "records.sqlite" and "runs" not in path.parts]
+    indexes = [
+        path for path in own_store.rglob("*.sqlite") if path.name != "records.sqlite" and "runs" not in path.parts
+    ]
     assert indexes
     for index in indexes:
         damage(index, how)
@@ -109,4 +111,3 @@ def test_a_cell_needs_nothing_but_what_it_was_seen_to_read(pair: Pair, world: Wo
         assert not list(differences(answer, right)), f"cell {position}"
         always = {n for n, other in enumerate(code) if "cache:disabled" in other.tags}
         assert answer.ran <= {position} | always, f"cell {position} runs again: {answer.reasons}"
-

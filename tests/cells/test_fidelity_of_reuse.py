@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trial import LIBRARIES, Answer, World
 
 import kanoe
 from pairs import PairCell
-from trial import LIBRARIES, Answer, World
 
 _FILE = Path(__file__).parent.parent / "back" / "test_fidelity.py"
 
@@ -60,7 +60,9 @@ def answers(environment: World, tmp_path_factory: pytest.TempPathFactory) -> dic
         path = world.write("nb", cells_of())
         found = {"plain": world.plain(path), "first": world.run(path), "hits": world.run(path)}
         for rerun in (0, 1):
-            found[f"every other, from {rerun}"] = world.run(path, refresh=[f"c{position}" for position in range(rerun, len(CASES), 2)])
+            found[f"every other, from {rerun}"] = world.run(
+                path, refresh=[f"c{position}" for position in range(rerun, len(CASES), 2)]
+            )
     assert kanoe.__version__
     return found
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from trial import PROBE, World, differences, try_pair
 
 from pairs import Pair, PairCell, all_pairs, read_pairs
-from trial import PROBE, World, differences, try_pair
 
 PAIRS = {pair.id: pair for pair in all_pairs()}
 
@@ -18,7 +18,9 @@ def test_there_are_enough_pairs_and_each_is_an_edit() -> None:
 
 
 def test_a_pair_is_read_from_its_text() -> None:
-    (pair,) = read_pairs("kind", '=== a name\n# %%\nx = 1\n# %%-\n%%time\ny\n# %%+ tags=["t"]\ny2\n# %%!\nz\n# %%~ [markdown]\nm\n')
+    (pair,) = read_pairs(
+        "kind", '=== a name\n# %%\nx = 1\n# %%-\n%%time\ny\n# %%+ tags=["t"]\ny2\n# %%!\nz\n# %%~ [markdown]\nm\n'
+    )
     assert pair.id == "kind/a name"
     assert [cell.source for cell in pair.before] == ["x = 1", "%%time\ny", "z", "m"]
     assert [cell.source for cell in pair.after] == ["x = 1", "y2", "z", "m"]

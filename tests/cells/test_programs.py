@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-import kanoe
 from programs import FINALE, as_cells, disagreement, draw_edit, draw_program, interpret, read_outputs
 from trial import World
+
+import kanoe
 
 EXAMPLES = int(os.environ.get("KANOE_TRIAL_EXAMPLES", "6"))
 relaxed = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)

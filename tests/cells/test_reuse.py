@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from trial import World, differences, read_answer
 
 import kanoe
 from kanoe.engine.events import SessionStarted
 from pairs import PairCell
-from trial import World, differences, read_answer
 
 
 def cells(*sources: str, **tags: list[str]) -> list[PairCell]:
@@ -26,7 +26,9 @@ def run_watched(world: World, path: Path, **options: object) -> tuple[object, li
 
 
 def test_an_unchanged_notebook_starts_no_kernel(world: World) -> None:
-    path = world.write("nb", cells("import random\nx = [random.random()]", "x.append(1)", "print(x)", "open('f', 'w').write(str(x));"))
+    path = world.write(
+        "nb", cells("import random\nx = [random.random()]", "x.append(1)", "print(x)", "open('f', 'w').write(str(x));")
+    )
     first = world.run(path)
     second, events = run_watched(world, path)
     assert second.ran == frozenset()
@@ -67,7 +69,9 @@ def test_a_fork_in_the_same_folder_reuses_the_common_part(world: World) -> None:
 def test_a_value_is_never_unpickled_outside_the_walls(world: World, tmp_path: Path) -> None:
     trap = tmp_path / "sprung"
     trap.mkdir()
-    code = f"class Trap:\n    def __reduce__(self):\n        return (open, ({str(trap / 'file')!r}, 'w'))\ntrap = Trap()"
+    code = (
+        f"class Trap:\n    def __reduce__(self):\n        return (open, ({str(trap / 'file')!r}, 'w'))\ntrap = Trap()"
+    )
     path = world.write("nb", cells(code, "note = 1", "print(type(trap).__name__)"))
     world.run(path)
     path = world.write("nb", cells(code, "note = 2", "print(type(trap).__name__, note)"))
@@ -112,7 +116,10 @@ def test_an_input_file_that_changes_is_seen(world: World, tmp_path: Path) -> Non
     data.mkdir()
     (data / "a.csv").write_text("1")
     (data / "b.csv").write_text("9")
-    path = world.write("nb", cells("print(open('/kaggle/input/numbers/a.csv').read())", "print(open('/kaggle/input/numbers/b.csv').read())"))
+    path = world.write(
+        "nb",
+        cells("print(open('/kaggle/input/numbers/a.csv').read())", "print(open('/kaggle/input/numbers/b.csv').read())"),
+    )
     assert world.run(path, inputs=[str(data)]).texts == ("1\n", "9\n")
     assert world.run(path, inputs=[str(data)]).ran == frozenset()
     (data / "a.csv").write_text("2")
@@ -137,9 +144,15 @@ def test_a_listed_input_folder_is_seen_to_grow(world: World, tmp_path: Path) -> 
 
 def test_a_secret_is_in_no_trace_and_no_blob(world: World, own_store: Path) -> None:
     secret = "s3cr3t-of-the-pair-tests"
-    path = world.write("nb", cells(
-        "from kaggle_secrets import UserSecretsClient\nkey = UserSecretsClient().get_secret('KEY')\nprint(len(key))",
-        "header = {'auth': 'Bearer ' + key}", "import os\nos.environ['COPY'] = key", "print(len(header['auth']))"))
+    path = world.write(
+        "nb",
+        cells(
+            "from kaggle_secrets import UserSecretsClient\nkey = UserSecretsClient().get_secret('KEY')\nprint(len(key))",
+            "header = {'auth': 'Bearer ' + key}",
+            "import os\nos.environ['COPY'] = key",
+            "print(len(header['auth']))",
+        ),
+    )
     first = world.run(path, secrets={"KEY": secret})
     assert first.texts[3] == "31\n"
     for file in own_store.rglob("*"):

@@ -80,9 +80,9 @@ class Session:
     def restore(self, values):
         """Bring the process to a state."""
         failed = {}
+        decoded = {reference: decode(data) for reference, data in values.items()}
         for channel in self.channels:
-            own = {reference: decode(data) for reference, data in values.items() if channel.owns(reference)}
-            failed.update(channel.restore(own) or {})
+            failed.update(channel.restore(decoded) or {})
         return failed
 
     def load(self, name):

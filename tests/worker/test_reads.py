@@ -326,6 +326,20 @@ def test_closure_follows_definitions() -> None:
     assert not reads.closure(reads.mentions_of_source("x = 1"), state).everything
 
 
+def test_names_looked_up_while_a_cell_runs_reach_as_far() -> None:
+    state = {
+        "name:Model": {"needs": ["def:class:Model:1"]},
+        "def:class:Model:1": {"mentions": {"needs": ["helper"]}},
+        "name:helper": {"needs": ["def:function:helper:2"]},
+        "def:function:helper:2": {"mentions": {}},
+        "name:other": {},
+    }
+    closure = reads.closure_of_names(["Model", "absent"], state)
+    assert closure.names == {"Model", "absent", "helper"}
+    assert closure.definitions == {"def:class:Model:1", "def:function:helper:2"}
+    assert not reads.closure_of_names([], state).names
+
+
 def test_a_definition_that_nothing_is_known_of_may_read_everything() -> None:
     state = {"name:f": {"needs": ["def:function:f:1"]}, "def:function:f:1": {"needs": []}}
     assert reads.closure(reads.mentions_of_source("f"), state).everything

@@ -218,7 +218,7 @@ def _in_session(reference: Reference) -> bool:
 def _entry(value: Value) -> dict[str, Any]:
     """Return what the worker is told of a value."""
     entry: dict[str, Any] = {"hash": value.hash, "needs": list(value.needs), "type": value.type}
-    entry |= {name: value.summary[name] for name in ("mentions", "package") if name in value.summary}
+    entry |= {name: value.summary[name] for name in ("mentions", "package", "moved") if name in value.summary}
     if value.blob is not None:
         entry["blob"] = value.blob
     if value.bundle is not None:

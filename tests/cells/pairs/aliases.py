@@ -1,6 +1,6 @@
 """Two names, one object: what one cell changes through a list, a view, a closure, another cell reads by its own name."""
 
-TEXT = r'''
+TEXT = r"""
 === combine-list
 # %%
 train = {"age": [1, 2]}
@@ -578,4 +578,4 @@ print(name)
 rows.append(7)
 # %%!
 print(frames)
-'''
+"""

@@ -1,6 +1,6 @@
 """Functions and classes of the notebook: their code, defaults, closures, attributes, and whoever holds them."""
 
-TEXT = r'''
+TEXT = r"""
 === helper-of-a-helper
 # %%-
 def inner(x):
@@ -743,4 +743,4 @@ thing = Same(1)
 thing = Same(2)
 # %%!
 print(thing.n)
-'''
+"""

@@ -1,6 +1,6 @@
 """Files: written, read, tested for, deleted; by Python, by libraries, by children; modules that a cell writes."""
 
-TEXT = r'''
+TEXT = r"""
 === text-written-and-read
 # %%-
 open("a.txt", "w").write("one");
@@ -673,4 +673,4 @@ open("unread.txt", "w").write("2");
 open("read.txt", "w").write("r");
 # %%
 print(open("read.txt").read())
-'''
+"""

@@ -1,6 +1,6 @@
 """The edits themselves: cells inserted, deleted, moved, doubled, tagged; and changes that change nothing."""
 
-TEXT = r'''
+TEXT = r"""
 === nothing-changed
 # %%
 x = [1]
@@ -671,4 +671,4 @@ print(df)
 df = "new"
 # %%
 print(df)
-'''
+"""

@@ -1,6 +1,6 @@
 """What a process holds besides names: iterators, random states, settings, patches, threads, the environment."""
 
-TEXT = r'''
+TEXT = r"""
 === iterator-shared
 # %%-
 numbers = iter([1, 2, 3, 4])
@@ -1091,4 +1091,4 @@ frame["size"] = pd.Categorical(frame["size"], ["s", "l"], ordered=True)
 frame["size"] = pd.Categorical(frame["size"], ["l", "s"], ordered=True)
 # %%!
 print(frame.sort_values("size")["size"].tolist())
-'''
+"""

@@ -318,7 +318,7 @@ def _wrap_pickle(watch, module):
             made.__signature__ = inspect.signature(real)
     module.Unpickler, module.load, module.loads = unpickler, load, loads
     # Their tracebacks are those of the real ones, which have no frames.
-    file_calls.hide(find, load, loads)
+    file_calls.hide(find, find_class_slowly, load, loads)
 
 
 _WRAPPERS = {

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 
+from kanoe_worker.track import encoded
 from kanoe_worker.track.encoded import Written, digest_of
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
@@ -186,6 +187,24 @@ def changes_of(name, module=None):
     return () if standard else None
 
 
+def _prepare(values):
+    """Set what decides what an import finds; the channels that own it restore it once more, after the imports."""
+    for reference, data in values.items():
+        try:
+            if data is None:
+                continue
+            if reference.startswith("setting:environ:"):
+                value = encoded.decode(data)
+                if type(value) is str:
+                    os.environ[reference[len("setting:environ:") :]] = value
+            elif reference == "setting:cwd":
+                os.chdir(encoded.decode(data))
+            elif reference == "setting:sys.path":
+                sys.path[:] = encoded.decode(data)
+        except Exception:
+            pass  # the channel that owns it says so
+
+
 class Imported(object):
     """The channel of imports that may change other libraries."""
 
@@ -217,6 +236,7 @@ class Imported(object):
     def restore(self, values):
         """See `channels`."""
         failed = {}
+        _prepare(values)
         wanted = sorted(
             (data, reference) for reference, data in values.items() if data is not None and self.owns(reference)
         )

@@ -6,7 +6,7 @@ import warnings
 from kanoe_worker.track import bytecode, flow, magics
 from kanoe_worker.track.mentions import FILE, Closure, Later, Mentions
 
-__all__ = ["Closure", "Later", "Mentions", "closure", "mentions_of_code", "mentions_of_source"]
+__all__ = ["Closure", "Later", "Mentions", "closure", "closure_of_names", "mentions_of_code", "mentions_of_source"]
 
 mentions_of_code = bytecode.mentions_of_code
 
@@ -104,6 +104,14 @@ def closure(mentions, state, words=False):
         words: whether a library is loaded that may look up any identifier in any string.
     """
     return _Reach(mentions, state, words).found()
+
+
+def closure_of_names(names, state):
+    """Return all that is read by who looks up `names` while a cell runs: a library, for a query or a pickle."""
+    mentions = Mentions()
+    for name in names:
+        mentions.look_up(name)
+    return closure(mentions, state)
 
 
 _NOT_OF_THE_PROCESS = ("name:", "def:", "out:", "file:", "folder:")

@@ -150,6 +150,8 @@ class Tracker:
         for reference, entry in state.items():
             self.changed.add(reference)
             self._drop(reference)
+            if entry.get("moved"):
+                self.state.pop(reference, None)
             self.state[reference] = entry
         stale = {reference for reference in self.changed if reference.startswith("def:")}
         if stale:
@@ -333,6 +335,7 @@ class Tracker:
             affected.update(bundle["members"] if bundle else ())
         affected.difference_update("name:" + name for name in deleted)
         roots = {reference: self._object(reference) for reference in affected if self._is_there(reference)}
+        found.moved = {"name:" + name for name in cell.mentions.deletes if name in present}
         described, groups = self.values.describe(roots)
         self._note_written(described, groups, touched, deleted, bound, cell.before, found, budget)
 
@@ -366,7 +369,7 @@ class Tracker:
         for name in deleted:
             found.writes["name:" + name] = None
         rebound = {"name:" + name for name in bound}
-        found.moved = self._moved(before)
+        found.moved = self._moved(before) | found.moved
         written = [group for group in groups if self._is_changed(group, described, touched)]
         for group in written:
             for reference in group["members"]:
