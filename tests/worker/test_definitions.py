@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import gc
+import linecache
 import json
 import marshal
 import pickle
@@ -306,6 +307,31 @@ def shown(part):
     return shown([part.cell_contents]) if type(part).__name__ == "cell" else repr(part)
 
 
+def test_the_parts_show_the_source_text():
+    def texts(remark, above=""):
+        source = above + "def f():\n    return 1" + remark + "\n\nx = 2\n"
+        linecache.cache[remark + above] = (len(source), None, source.splitlines(True), remark + above)
+        namespace = {"__name__": "__main__"}
+        exec(compile(source, remark + above, "exec"), namespace)
+        return Definitions(namespace).parts(namespace["f"])[-1]
+
+    assert texts("  # one") == "def f():\n    return 1  # one\n"
+    assert texts("  # one", "# moved\n") == texts("  # one")
+
+
+def test_what_shares_memory_lives_as_long_as_the_state_has_it():
+    namespace = cell("def f(): return 1")
+    known = Definitions(namespace)
+    reference = known.reference(namespace["f"])
+    known.hold(reference, namespace.pop("f"))
+    known.begin([reference])
+    gc.collect()
+    assert known.find(reference) is not None
+    known.begin([])
+    gc.collect()
+    assert known.find(reference) is None
+
+
 def test_using_instances_does_not_change_their_class():
     namespace = cell("import abc\nclass C(abc.ABC): pass\nc = C()")
     known = Definitions(namespace)
@@ -330,6 +356,7 @@ def test_using_instances_does_not_change_their_class():
         ),
         ("def x(): return 1\nx.__code__ = x.__code__.replace(co_consts=(object(),))", "a function with changed code"),
         ("import enum, datetime\nclass x(datetime.date, enum.Enum):\n    a = 2020, 1, 1", "an enumeration of date"),
+        ("class x:\n    __class__ = property(lambda self: int)", "a class that says that its instances are of another"),
     ],
 )
 def test_what_is_lost_says_why(source, reason):
@@ -378,6 +405,8 @@ def test_mentions_are_those_of_the_notebooks_code():
     assert "threshold" in known.mentions(namespace["f"]).needs
     assert not known.mentions(namespace["c"]).needs  # contextlib's; what it wraps is a definition of its own
     assert "Later" in known.mentions(namespace["C"]).strings
+    exec("def f(a: 'Later'): pass", namespace)
+    assert "Later" in known.mentions(namespace["f"]).strings
 
 
 def test_the_namespace_has_a_token():

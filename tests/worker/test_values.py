@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,26 @@ def test_what_never_ends_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert store.keep(groups[1])["lost"] is None
     assert described["name:e"]["type"] == "Endless"
     assert signal.getsignal(signal.SIGALRM) == before
+
+
+def test_nobody_is_warned(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        assert next(restored(tmp_path, {"name:c": itertools.count(3)})["name:c"]) == 3
+        assert warnings.filters == before
+
+
+def test_a_metaclass_is_never_asked() -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError
+
+    meta = type("Meta", (type,), {"__hash__": refuse, "__eq__": refuse})
+    kind = type.__call__(meta, "Kind", (Exception,), {"__module__": "__main__"})
+    store = new_values(Path("/nonexistent"))
+    _, groups = store.describe({"name:a": [kind(1), kind]})
+    assert not store.unknown(["name:a"])
+    assert groups
 
 
 def test_a_damaged_bundle_says_whose_it_is(tmp_path: Path) -> None:

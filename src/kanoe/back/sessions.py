@@ -13,12 +13,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kanoe.back.limit_texts import describe_limit
 from kanoe.back.tracking import FINISH, PREPARE, REPLIES, RESTORE, Answer, MalformedError, TrackedSession, Tracking
 from kanoe.back.widgets import OutputWidgets
-from kanoe.back.wire import Connection, Message
 from kanoe.base.diagnostics import error
 from kanoe.base.errors import UnavailableError
 from kanoe.base.files import read_untrusted
@@ -30,6 +29,9 @@ from kanoe.sandbox.confine import Tool, confine, seen_runtime
 from kanoe.sandbox.layout import Layout
 from kanoe.sandbox.process import Lifeline, SandboxProcess
 from kanoe.sandbox.watch import Mark, Peaks, Watcher, start_watched
+
+if TYPE_CHECKING:
+    from kanoe.back.wire import Connection, Message
 
 _TICK_SECONDS = 0.25
 _START_SECONDS = 120.0
@@ -280,6 +282,8 @@ class SessionRunner:
             self._connection = None
 
     def _start_kernel(self) -> dict[str, Any]:
+        from kanoe.back.wire import Connection  # noqa: PLC0415 - a run that reuses every cell talks to no kernel
+
         plan = self._plan
         runtime = plan.layout.folders.runtime
         seen_at = seen_runtime(plan.tool, plan.layout)

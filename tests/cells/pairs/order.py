@@ -311,7 +311,7 @@ print(kept, kept.note)
 === tag-skip-added
 # %%
 x = [1]
-# %%- 
+# %%-
 x.append(2)
 # %%= tags=["skip"]
 x.append(2)

@@ -6,7 +6,6 @@ memory of arrays are files of their own, mapped privately when they are restored
 
 import ctypes
 import io
-import itertools
 import marshal
 import mmap
 import os
@@ -358,11 +357,10 @@ class Reader(object):
 
 def ordered_set(elements, kind=set):
     """Return a set that gives its elements in an order, if one is found that does: order depends on how a set came to be."""
-    for way in itertools.chain(_WAYS, _sized_ways(elements) if kind is set else ()):
+    for way in _WAYS:
         order = list(elements)
         for _ in range(max(1, min(3 * len(order) + 20, _EFFORT // (len(order) + 1)))):
-            found = way(order)
-            found = found if type(way) is _Sized else kind(found)
+            found = kind(way(order))
             given = list(found)
             if given == elements:
                 return found
@@ -372,39 +370,6 @@ def ordered_set(elements, kind=set):
     return kind(elements)
 
 
-class _Sized(object):
-    """Makes a set whose table has a given size: its order depends on that size, and it keeps what it had when it was fuller."""
-
-    def __init__(self, size, fillers):
-        self._size = size
-        self._fillers = fillers
-
-    def __call__(self, order):
-        quarter = self._size // 4
-        fillers = self._fillers if 5 * (len(order) + quarter) < 3 * (self._size - 1) else ()
-        found = set(set(fillers or order[:quarter]))  # merging doubles: half of the table, and Python takes the next size
-        found.update(order if fillers else order[quarter:])
-        for filler in fillers:
-            found.discard(filler)
-        return found
-
-
-def _sized_ways(elements):
-    """Yield makers of sets of all sizes that some elements may have been left in."""
-    size = 8
-    while 5 * len(elements) >= 3 * (size - 1):
-        size *= 2
-    for _ in range(_SIZES):
-        places = {(hash(element) + step) & (size - 1) for element in elements for step in range(10)}
-        free = [place for place in range(size) if place not in places and place not in elements]
-        yield _Sized(size, free[: size // 4] if len(free) >= size // 4 else ())
-        size *= 2
-        if size > _LARGEST:
-            return
-
-
-_SIZES = 7
-_LARGEST = 1 << 16
 _EFFORT = 100000
 _WAYS = (list, dict.fromkeys, set, lambda elements: set(dict.fromkeys(elements)))
 

@@ -230,6 +230,8 @@ class Definitions(object):
         for kind in (type(thing),) + bases_of(thing):
             if not self.is_definition(kind) and class_name(kind) is None:
                 return "a class made from %s, which no module holds" % name_of(kind)
+        if "__class__" in dictionary_of(thing):  # only a class body can put it there
+            return "a class that says that its instances are of another"
         if any([payload_of(member) is NO_PAYLOAD for _, member in members_of(thing)]):
             return "an enumeration of %s" % name_of(bases_of(thing)[0])
         return self._lost_by_metaclass(type(thing))

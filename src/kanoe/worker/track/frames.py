@@ -303,7 +303,12 @@ def _wrap_pickle(watch, module):
         note(module_name, global_name)
         return fast.find_class(self, module_name, global_name)
 
-    names = {"find_class": find, "__module__": "pickle", "__doc__": fast.__doc__, "__slots__": ("__dict__", "__weakref__")}
+    names = {
+        "find_class": find,
+        "__module__": "pickle",
+        "__doc__": fast.__doc__,
+        "__slots__": ("__dict__", "__weakref__"),
+    }
     unpickler = type("Unpickler", (fast,), names)
 
     def load(file, **options):

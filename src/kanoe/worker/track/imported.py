@@ -40,7 +40,9 @@ class Imports(object):
         self._after = []
         self._thread = threading.get_ident()
         self.in_cell = False
-        self.counting = False  # what is looked up now is looked up by the cell, not by what libraries do after every cell
+        self.counting = (
+            False  # what is looked up now is looked up by the cell, not by what libraries do after every cell
+        )
         self.replaying = False
         self.roots = []  # modules that the notebook itself imported first, in order
 
@@ -152,8 +154,7 @@ def _is_asked_by_notebook():
 def _is_librarys(name, file):
     parts = ("site-packages", "dist-packages", "<frozen")
     return (
-        (type(name) is str
-        and name.partition(".")[0] in _LIBRARIES)
+        (type(name) is str and name.partition(".")[0] in _LIBRARIES)
         or file.startswith(_STANDARD)
         or any(part in file for part in parts)
     )
