@@ -127,9 +127,8 @@ def prepare(folder: Path, name: str, notebook: Any, inputs: Path | None = None) 
     """Let Kanoe make the environment: the peers run in the same one."""
     home = folder / "store"
     source = folder / f"{name}-environment.ipynb"
-    imports = [
-        line for cell in notebook.cells for line in cell.source.splitlines() if line.startswith(("import", "from"))
-    ]
+    code = [line for cell in notebook.cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    imports = [line for line in code if line.startswith(("import ", "from "))]
     nbformat.write(notebook_of(["\n".join(imports) or "pass"]), source)
     variables = {**os.environ, "KANOE_HOME": str(home)}
     command = [*KANOE, str(source), "--no-html", "-q"]

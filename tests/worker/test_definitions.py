@@ -6,8 +6,8 @@ import contextlib
 import copy
 import functools
 import gc
-import linecache
 import json
+import linecache
 import marshal
 import pickle
 import subprocess

@@ -20,7 +20,7 @@ from kanoe.store.blobs import TakenFiles
 
 PREPARE, RESTORE, FINISH = "kanoe_prepare_request", "kanoe_restore_request", "kanoe_finish_request"
 REPLIES = {"kanoe_prepare_reply", "kanoe_restore_reply", "kanoe_finish_reply"}
-_KINDS = {"name", "def", "out", "random", "setting", "effect", "opaque", "file", "group", "count", "source"}
+_KINDS = {"name", "def", "out", "random", "setting", "effect", "opaque", "file", "group", "count", "source", "secret"}
 _KINDS |= {kind.rstrip(":") for kind in DERIVED}
 _ROOTS = ("name", "def", "out")
 _HASH = re.compile(r"[0-9a-f]{8,128}|" + AS_FOUND + r"")

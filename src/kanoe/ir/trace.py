@@ -13,6 +13,7 @@ A *reference* names one thing a cell can read or write: `kind:name`. The kinds:
     exists, folder, tree, files, module, modules
                 what follows from files (`ir.folders`); only read
     count       the number that Jupyter gives the cell: `count:cell`; only read
+    secret      the secrets that are given: `secret:all`; only read
     source      the sources of all cells before: `source:earlier`; only read
     group       a variable with all that shares mutable memory with it: `group:name:df`; only read
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from kanoe.back.kept_secrets import SecretBlobs
 from kanoe.back.memory import ALWAYS_RUN_TAG, Origin, StoreMemory
 from kanoe.back.sessions import SessionPlan
 from kanoe.back.tracking import BlobStore as SessionBlobs
@@ -32,6 +33,7 @@ from kanoe.store.traces import Traces
 from kanoe.verbs.environment import Ready
 
 _RESULTS = re.compile(r"\b(_{1,3}|_\d+|_oh|Out)\b")
+_SECRETS = "secret:all"
 # Raised when a leak is found and mended: what older trackers recorded is not used.
 TRACKER = 1
 
@@ -45,12 +47,14 @@ class CellsOptions:
         refresh: cells that run all the same.
         first: a cell that runs all the same, and so do those after it; `None`: none.
         variables: the user's environment variables.
+        secrets: values by name, which nothing that is kept may hold.
     """
 
     cache: bool = True
     refresh: tuple[str, ...] = ()
     first: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def watch_cells(
         run,
         forced_cells(source, options),
     )
-    plan, state = tracked(source, store, plan, blobs)
+    plan, state = tracked(source, store, plan, SecretBlobs(blobs, options.secrets), options.secrets)
     assert plan.tracking is not None
     return Watched(plan, StoreMemory(origin, Traces(store.traces), blobs, plan.tracking.tree), state)
 
@@ -91,7 +95,9 @@ class KeptBlobs(SessionBlobs, FileBlobs, Protocol):
     """Where a session's bytes are kept."""
 
 
-def tracked(source: Source, store: Store, plan: SessionPlan, blobs: KeptBlobs) -> tuple[SessionPlan, State]:
+def tracked(
+    source: Source, store: Store, plan: SessionPlan, blobs: KeptBlobs, secrets: Mapping[str, str]
+) -> tuple[SessionPlan, State]:
     """Return how to start a session that is watched, and a state that holds what no cell writes.
 
     Args:
@@ -99,9 +105,10 @@ def tracked(source: Source, store: Store, plan: SessionPlan, blobs: KeptBlobs) -
         store: where hashes of inputs are remembered.
         plan: how the session starts unwatched.
         blobs: where the bytes of its values and files are kept.
+        secrets: values by name.
     """
     layout = plan.layout
-    outside = Outside(layout, Contents(store.contents))
+    outside = Outside(layout, Contents(store.contents), secrets)
     folders = {WORKING: layout.folders.working, **_scratch(layout)}
     tree = Tree(folders, blobs, layout.folders.scratch / "parts")
     plain = plan.tool.kind == "none"
@@ -168,6 +175,18 @@ def forced_cells(source: Source, options: CellsOptions) -> dict[str, str]:
     return forced
 
 
+def check_cells(source: Source, refresh: Sequence[str], first: str | None, until: str | None) -> None:
+    """Do nothing, or say that an option names a cell that is not there.
+
+    Raises:
+        InputError: `cell-unknown`.
+    """
+    named = [*((wanted, "--refresh") for wanted in refresh), (first, "--from"), (until, "--until")]
+    for wanted, option in named:
+        if wanted is not None:
+            find_cells(source, wanted, option)
+
+
 def find_cells(source: Source, wanted: str, option: str) -> list[int]:
     """Return the positions of the code cells that a word names: a position, an id or a tag.
 
@@ -190,15 +209,18 @@ def _scratch(layout: Layout) -> dict[str, Path]:
 
 
 class Outside:
-    """What no cell can write: the data, and the modules beside the notebook."""
+    """What no cell can write: the data, the modules beside the notebook, and the secrets that are given."""
 
-    def __init__(self, layout: Layout, contents: Contents) -> None:
+    def __init__(self, layout: Layout, contents: Contents, secrets: Mapping[str, str] = {}) -> None:
+        self._secrets = hash_text("secrets", *(text for item in sorted(secrets.items()) for text in item))
         self._contents = contents
         self._mounts = {mount.target: mount.source for mount in (*layout.inputs, *layout.modules)}
         self.folders = {INPUT: layout.folders.scratch / "input", MODULES: layout.folders.scratch / "lib"}
 
     def hash_of(self, reference: Reference) -> str | None:
         """Return the hash of what stands at a path there; `None` where nothing does, and for everything else."""
+        if reference == _SECRETS:
+            return self._secrets
         kind, _, name = reference.partition(":")
         if not name.startswith(("/kaggle/input", "/kaggle/lib", "/kaggle/src")):
             return None

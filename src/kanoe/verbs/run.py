@@ -51,7 +51,7 @@ from kanoe.store.home import Store, open_store
 from kanoe.store.records import Records
 from kanoe.store.sweep import sweep_after_run
 from kanoe.verbs.answers import answered
-from kanoe.verbs.cells import CellsOptions, Watched, find_cells, watch_cells
+from kanoe.verbs.cells import CellsOptions, Watched, check_cells, find_cells, watch_cells
 from kanoe.verbs.environment import Ready, ignore
 from kanoe.verbs.queue import living_run, wait_for_slot
 from kanoe.verbs.revive import Failure, Revival
@@ -171,6 +171,7 @@ def run(
     )
     options = replace(options, secrets=resolve_secrets(options.secrets, store))
     check_variables(options.variables)
+    check_cells(source, options.refresh, options.first, options.until)
     limits = chosen_limits(options.memory, options.cpus, options.disk, kaggle=options.kaggle_limits)
     if options.reproduce and not source.notebook.has_outputs:
         raise InputError(_nothing_to_reproduce(name))
@@ -382,7 +383,9 @@ def _watched(job: _Job, ready: Ready, plan: SessionPlan) -> Watched:
     """Return how the session is watched, where cells are to be reused one by one."""
     if not job.options.cells:
         return Watched(plan, None)
-    options = CellsOptions(job.options.cache, tuple(job.options.refresh), job.options.first, job.options.variables)
+    options = CellsOptions(
+        job.options.cache, tuple(job.options.refresh), job.options.first, job.options.variables, job.secrets
+    )
     return watch_cells(job.source, job.store, plan, ready, options, job.folder.run)
 
 

@@ -293,7 +293,8 @@ def _session(trial: Trial, known: Blobs | None) -> Iterator[tuple[SessionPlan, S
     try:
         (folder / "working").mkdir()
         with trial.place(folder / "working") as plan, contextlib.closing(Blobs(folder / "blobs")) as own:
-            yield tracked(trial.source, trial.store, plan, _Aside(known, own) if known is not None else own)
+            blobs = _Aside(known, own) if known is not None else own
+            yield tracked(trial.source, trial.store, plan, blobs, trial.secrets)
     finally:
         remove_tree(folder)
 

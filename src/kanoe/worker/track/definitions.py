@@ -182,8 +182,8 @@ class Definitions(object):
         """Return all that a definition holds as a plain tuple.
 
         A function: its names, code, globals (None: the notebook's; a module's name; or the private dict itself), defaults, keyword
-        defaults, cells, annotations, attributes, type parameters, source text (`inspect.getsource` shows it). A class: its names, metaclass, bases, layout, entries (a dict
-        without what Python makes anew), registered subclasses, members of an enumeration.
+        defaults, cells, annotations, attributes, type parameters, source text (`inspect.getsource` shows it). A class: its names,
+        metaclass, bases, layout, entries (a dict without what Python makes anew), registered subclasses, members of an enumeration.
         """
         if type(thing) is Function:
             return (

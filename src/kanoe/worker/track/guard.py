@@ -19,6 +19,10 @@ class Failed(Exception):  # noqa: N818 - it says what happened to a call
     """A call failed; the message says how, for people."""
 
 
+class Endless(Failed):
+    """A call took too long."""
+
+
 class Guard(object):
     """Gives up on calls that do not end.
 
@@ -88,7 +92,7 @@ class Guard(object):
             self._started = (time.process_time(), time.monotonic())
             return function(*arguments)
         except Stopped:
-            raise Failed("it takes longer than %g seconds" % self._seconds) from None
+            raise Endless("it takes longer than %g seconds" % self._seconds) from None
         except KeyboardInterrupt:
             raise
         except RecursionError:

@@ -25,6 +25,7 @@ _NAMES = frozenset(["pinfo", "pinfo2", "pdoc", "psource", "pfile", "pdef", "page
 _WORD = re.compile(r"[^\W\d]\w*")
 # A word that no attribute and no assignment follows.
 _FIRST_WORD = re.compile(r"([^\W\d]\w*)(?![.\w])[ \t]*(?![=,\s])(.*)$")
+_WORDS = re.compile(r"[-\w'\"]")
 _CELL_MAGIC = re.compile(r"\s*%%(\S+)[ \t]*(.*)\n?((?:.|\n)*)")
 _LINE = re.compile(r"^(?P<indent>\s*)(?P<target>[\w.,\s\[\]'\"]*?=\s*)?(?P<mark>%|!!?)(?P<rest>\S.*)$")
 _HELP = re.compile(r"^\s*(?:\?{1,2}\s*(?P<after>[%\w.*]+)|(?P<before>[%\w.*]+)\s*\?{1,2})\s*$")
@@ -54,7 +55,7 @@ def without_sign(source, shell, is_python):
         known = shell.find_magic(word) is not None
     except Exception:
         known = False
-    if is_python and not known:
+    if not known and (is_python or not _WORDS.match(line)):
         return None
     return word, "get_ipython().run_line_magic(%r, %r)" % (word, line)
 

@@ -13,14 +13,28 @@ that it reaches; what it wrote is found by comparing values.
 """
 
 import random
+import sys
 import time
+import types
 
-from kanoe_worker.track import channels, definitions, encoded, files, frames, opaque, randoms, reads, summaries, values
+from kanoe_worker.track import (
+    channels,
+    definitions,
+    encoded,
+    files,
+    frames,
+    kinds,
+    opaque,
+    randoms,
+    reads,
+    summaries,
+    values,
+)
 
 VERSION = 1
 # Names that Jupyter itself puts into the namespace.
 _LAST = ("_", "__", "___")
-_HISTORY = ("_i", "_ii", "_iii", "_ih", "_oh", "_dh", "In", "Out", "_exit_code")
+_HISTORY = ("__warningregistry__", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "In", "Out", "_exit_code")
 # Everything that is recorded costs something; smaller than this is kept whatever it cost to make.
 _CHEAP_BYTES = 1 << 20
 _KEEP_BYTES_PER_SECOND = 300e6
@@ -290,6 +304,8 @@ class Tracker:
         """Return what the cell read and wrote."""
         cell, self.cell = self.cell, None
         looked_up, everything = self.frames.end()
+        if not set(map(type, self.namespace)) <= {str}:
+            raise TypeError("a name that is no string")
         cell.names.update(looked_up)
         if everything:
             cell.names.update(self._known_names())
@@ -305,6 +321,8 @@ class Tracker:
         self._compare_values(cell, found, content.get("budget", 0.0))
         if getattr(cell.closure, "history", False):
             found.reads["source:earlier"] = files.AS_FOUND
+        if "kaggle_secrets" in sys.modules:
+            found.reads["secret:all"] = files.AS_FOUND
         found.derive()
         self.values.done()
         writes, bundles = found.told(self.namespace)
@@ -533,12 +551,11 @@ def _is_history(name):
 
 
 def _package(value):
-    kind = type(value)
-    if kind.__name__ == "module":
-        name = getattr(value, "__name__", "")
+    if type(value) is types.ModuleType:
+        name = value.__dict__.get("__name__")
     else:
-        name = getattr(kind, "__module__", None)
-    return name.partition(".")[0] if isinstance(name, str) else ""
+        name = kinds.type_name(type(value))[0]
+    return name.partition(".")[0] if type(name) is str else ""
 
 
 def _trace():

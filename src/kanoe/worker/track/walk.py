@@ -45,6 +45,7 @@ _EFFORT = 100000  # records written to order the elements of a set
 _MANY = 10000
 _INSIDE = 1 << 13  # foreign memory up to this size lies in the records
 _ELEMENTS = 1 << 24
+_ENDLESS = {}  # by the id of a type: the type, why its instances cannot be taken apart
 _PROTOCOL = 5 if sys.version_info >= (3, 8) else 4
 _CELL = definitions.Cell
 _NAMED = {id(type(None)): "NoneType", id(type(Ellipsis)): "ellipsis", id(type(NotImplemented)): "NotImplementedType"}
@@ -342,6 +343,8 @@ class Walker(object):
 
     def _reach(self, things):
         """Note all that an object which cannot be looked into may change."""
+        if not things:
+            return
         found, needed = arrays.reachable(things, self._definitions)
         self._result.reached.update(found)
         for thing in needed:
@@ -583,7 +586,7 @@ class Walker(object):
         if saver.canonical is not saver.pack:
             self._result.differs = True
         try:
-            packed = self._guard.call(form, thing)
+            packed = self._asked(form, thing)
             around = list(self._guard.call(saver.reach, thing))
         except guard.Failed as problem:
             return self._lost(
@@ -601,6 +604,17 @@ class Walker(object):
         if saver.leaf:
             return _Frame([saver.unpack, (packed,)], lambda items: self._value(("v", items[0], items[1]), thing))
         return _Frame([saver.unpack, (packed,)], lambda items: self._made(thing, "c", items))
+
+    def _asked(self, function, thing, *more):
+        """Return how a type's own code takes an instance apart; what did not end once is not asked again."""
+        kind = type(thing)
+        if id(kind) in _ENDLESS:
+            raise guard.Endless(_ENDLESS[id(kind)][1])
+        try:
+            return self._guard.call(function, thing, *more)
+        except guard.Endless as problem:
+            _ENDLESS[id(kind)] = kind, str(problem)
+            raise
 
     def _instance(self, thing, plan):
         """An instance of a class written in Python: what it holds, as it lies there."""
@@ -645,7 +659,7 @@ class Walker(object):
         if id(thing) in self._open:
             return self._lost(thing, "%s, which is part of its own making" % kinds.described(kind))
         try:
-            reduced = self._guard.call(_reduce, thing, kind)
+            reduced = self._asked(_reduce, thing, kind)
             if type(reduced) is str:
                 module = _module_of_global(thing, reduced)
                 return self._value(("g", module, reduced), thing)
@@ -661,8 +675,7 @@ class Walker(object):
         except guard.Failed as problem:
             return self._lost(thing, "%s: %s" % (kinds.described(kind), problem))
         self._result.alive.append((arguments, state, items, pairs))
-        if type(state) is dict and type(state.get("attrs")) is dict and arrays.is_quiet(kind):
-            self._reach([state["attrs"]])  # what a frame is told of itself is shared as ever
+        self._reach(arrays.told(kind, state))
         value = _is_value(kind)
         before = self.quiet
         inside = before or arrays.is_quiet(kind)
