@@ -431,7 +431,9 @@ class SessionRunner:
         if running.phase == "prepare":
             return [TaskHeld(task=running.task.id, needs=(), reason="the notebook's process ended")]
         if running.ended is not None:
-            return [running.ended]
+            # The cell told its process to end, or the process did not survive our look at its values.
+            left = self._process is not None and self._process.poll() == 0
+            return [replace(running.ended, details={**running.ended.details, "left": left})]
         status = self._process.poll() if self._process is not None else None
         reason = "the notebook's process ended" + (f" {_describe_status(status)}" if status is not None else "")
         details: dict[str, Any] = {"fatal": True, "died": status, "said": self._tail(12), "execution": running.dates}

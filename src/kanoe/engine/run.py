@@ -230,6 +230,10 @@ class _Walk:
         """Take in what a step wrote, and remember it if it may be reused; whether it is known what the next step finds."""
         if self.memory is None:
             return True
+        if ended.details.get("left"):
+            # What comes now finds no process, as it would without being watched.
+            self.memory = None
+            return True
         if ended.trace is None:
             return not _only_failed(ended) or ended.state is TaskState.CANCELLED
         trace = replace(ended.trace, reads=self._found(ended.trace.reads), execution=step.task.execution)

@@ -23,9 +23,10 @@ _DIGESTED = 1 << 21  # bytes that are read whole
 _DETAILED = 64  # columns of a large frame that have marks
 _SENTENCES = 12
 
-_SCALARS = (type(None), bool, int, float, complex, str, bytes)
-_LISTS = (list, tuple)
-_SETS = (set, frozenset)
+# By identity: a metaclass may compare and hash as it likes.
+_SCALARS = frozenset(map(id, (type(None), bool, int, float, complex, str, bytes)))
+_LISTS = frozenset(map(id, (list, tuple)))
+_SETS = frozenset(map(id, (set, frozenset)))
 
 
 def summarise(obj):
@@ -41,7 +42,7 @@ def summarise(obj):
 
 def _summary(obj):
     kind = type(obj)
-    if kind in _SCALARS:
+    if id(kind) in _SCALARS:
         return {"text": _text(obj)}
     for builtin, summary in _BUILTINS:
         if kind is builtin:
@@ -96,13 +97,13 @@ def _mark(value):
         return zlib.crc32(value.encode("utf-8", "surrogatepass")) & 0xFFFF
     if kind in (int, bool, float, complex, bytes, type(None)):
         return zlib.crc32(repr(value).encode("ascii", "replace")) & 0xFFFF
-    if kind in _LISTS and len(value) <= _ENTRIES and all(type(entry) in _SCALARS for entry in value):
+    if id(kind) in _LISTS and len(value) <= _ENTRIES and all(id(type(entry)) in _SCALARS for entry in value):
         return zlib.crc32(repr(value).encode("utf-8", "surrogatepass")) & 0xFFFF
     return zlib.crc32(_of_type("__name__", kind).encode("utf-8", "surrogatepass")) & 0xFFFF
 
 
 def _marks_of_objects(values):
-    if set(map(type, values)) == {str}:
+    if set(map(id, map(type, values))) == {id(str)}:
         marks = [zlib.crc32(value.encode("utf-8", "surrogatepass")) & 0xFFFF for value in values]
     else:
         marks = [_mark(value) for value in values]
@@ -215,11 +216,13 @@ def _of_frame(frame):
 def _name_text(name):
     if type(name) is str:
         return name[:_TEXT]
-    return _text(name) if type(name) in _SCALARS else type(name).__name__ if type(name) is not tuple else _joined(name)
+    return (
+        _text(name) if id(type(name)) in _SCALARS else type(name).__name__ if type(name) is not tuple else _joined(name)
+    )
 
 
 def _joined(names):
-    return "/".join(part[:_TEXT] if type(part) is str else _text(part) for part in names if type(part) in _SCALARS)
+    return "/".join(part[:_TEXT] if type(part) is str else _text(part) for part in names if id(type(part)) in _SCALARS)
 
 
 def _index_digest(index):
@@ -307,7 +310,7 @@ def _of_dict(entries):
     for key in entries:
         if len(told) >= _ENTRIES:
             break
-        if type(key) in _SCALARS:
+        if id(type(key)) in _SCALARS:
             told[key[:_TEXT] if type(key) is str else _text(key)] = key
     return {
         "length": len(entries),
@@ -338,9 +341,9 @@ def _told(attributes):
 def _glance(value):
     """Return a few words for a part of a value."""
     kind = type(value)
-    if kind in _SCALARS:
+    if id(kind) in _SCALARS:
         return _text(value)
-    if kind in _LISTS or kind is dict or kind in _SETS:
+    if id(kind) in _LISTS or kind is dict or id(kind) in _SETS:
         return "%s of %d%s" % (kind.__name__, len(value), _short_digest(value))
     home = _library_of(kind)
     if home == "numpy" and kind is sys.modules["numpy"].ndarray:
@@ -355,7 +358,7 @@ def _glance(value):
 def _short_digest(value):
     if type(value) is dict or len(value) > _ENTRIES:
         return ""
-    if type(value) in _SETS:
+    if id(type(value)) in _SETS:
         return _digest_text(str(_set_digest(value)))
     return _digest_text(_packed(_marks_of_objects(value)))
 

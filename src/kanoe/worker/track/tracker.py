@@ -168,6 +168,13 @@ class Tracker:
                 self.state.pop(reference, None)
             self.state[reference] = entry
         stale = {reference for reference in self.changed if reference.startswith("def:")}
+        # A definition that nothing held any more is gone, though the state may need it still.
+        stale.update(
+            reference
+            for reference in self.live
+            if reference.startswith("def:") and self.definitions.find(reference) is None
+        )
+        self.live -= stale
         if stale:
             # A value that refers to an old version holds the old object.
             for reference in list(self.live):
@@ -304,9 +311,12 @@ class Tracker:
         """Return what the cell read and wrote."""
         cell, self.cell = self.cell, None
         looked_up, everything = self.frames.end()
-        if not set(map(type, self.namespace)) <= {str}:
+        if not set(map(id, map(type, self.namespace))) <= {id(str)}:
             raise TypeError("a name that is no string")
-        cell.names.update(looked_up)
+        reached = reads.closure_of_names(looked_up, self.state)
+        cell.names.update(reached.names)
+        cell.definitions.update(reached.definitions)
+        everything = everything or reached.everything
         if everything:
             cell.names.update(self._known_names())
         everything = everything or cell.closure.everything
