@@ -15,11 +15,29 @@ import kanoe
 _KEPT = "KANOE_TRIAL"
 
 
+# What proves a law on hundreds of cases, of which every run of all tests takes some: `pytest -m thorough tests/cells` runs the rest.
+_THOROUGH = (
+    "test_every_variable_at_the_end",
+    "test_a_cell_needs_nothing",
+    "test_fidelity_of_reuse",
+    "test_random_programs",
+    "test_bad_values",
+    "test_bad_worlds",
+)
+_PAIRS = "test_the_answer_after_an_edit"
+_SAMPLE = 16
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever builds the environment takes more than five seconds."""
+    """Whatever builds the environment takes more than five seconds; of the many pairs a few stand for all."""
+    pairs = 0
     for item in items:
-        if "world" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.slow)
+        if "world" not in getattr(item, "fixturenames", ()) and "answers" not in getattr(item, "fixturenames", ()):
+            continue
+        item.add_marker(pytest.mark.slow)
+        pairs += _PAIRS in item.nodeid
+        if any(name in item.nodeid for name in _THOROUGH) or (_PAIRS in item.nodeid and pairs % _SAMPLE):
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture(scope="session")

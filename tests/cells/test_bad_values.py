@@ -67,8 +67,10 @@ CASES: dict[str, tuple[str, ...]] = {
         _LAST,
     ),
     "__new__ prints and raises": (
-        "class Thing:\n    ready = False\n    def __new__(cls):\n        print('new')\n        if cls.ready: raise OSError\n"
-        "        return object.__new__(cls)\nthing = Thing()\nThing.ready = True\nthing.rows = [1]\ncount = 1",
+        (
+            "class Thing:\n    ready = False\n    def __new__(cls):\n        print('new')\n        if cls.ready: raise OSError\n"
+            "        return object.__new__(cls)\nthing = Thing()\nThing.ready = True\nthing.rows = [1]\ncount = 1"
+        ),
         _USE,
         _LAST,
     ),
@@ -78,16 +80,20 @@ CASES: dict[str, tuple[str, ...]] = {
         "del thing\nprint('after')",
     ),
     "keys that compare badly": (
-        "class Key:\n    def __init__(self, n): self.n = n\n    def __hash__(self): return 1\n"
-        "    def __eq__(self, other):\n        if getattr(self, 'n', None) is None: raise ValueError\n        return self.n == other.n\n"
-        "table = {Key(1): 'a', Key(2): 'b'}\nkeys = set(table)",
+        (
+            "class Key:\n    def __init__(self, n): self.n = n\n    def __hash__(self): return 1\n"
+            "    def __eq__(self, other):\n        if getattr(self, 'n', None) is None: raise ValueError\n        return self.n == other.n\n"
+            "table = {Key(1): 'a', Key(2): 'b'}\nkeys = set(table)"
+        ),
         "table[Key(3)] = 'c'",
         "print([table[Key(n)] for n in (1, 2, 3)], len(keys))",
     ),
     "a metaclass that raises": (
-        "class Meta(type):\n    def __getattribute__(cls, name): raise ValueError(name)\n    def __eq__(cls, other): raise ValueError\n"
-        "    def __hash__(cls): raise ValueError\n    def __instancecheck__(cls, thing): raise ValueError\n"
-        "class Thing(metaclass=Meta): pass\nthing = object.__new__(Thing)",
+        (
+            "class Meta(type):\n    def __getattribute__(cls, name): raise ValueError(name)\n    def __eq__(cls, other): raise ValueError\n"
+            "    def __hash__(cls): raise ValueError\n    def __instancecheck__(cls, thing): raise ValueError\n"
+            "class Thing(metaclass=Meta): pass\nthing = object.__new__(Thing)"
+        ),
         "n = 1",
         "print(n, type(thing) is Thing)",
     ),
@@ -167,8 +173,10 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(count)",
     ),
     "a graph a million deep": (
-        "deep = []\nfor _ in range(1_000_000):\n    deep = [deep]\nnested = ()\nfor _ in range(1_000_000):\n    nested = (nested,)\n"
-        "table = {}\nfor _ in range(100_000):\n    table = {'next': table}",
+        (
+            "deep = []\nfor _ in range(1_000_000):\n    deep = [deep]\nnested = ()\nfor _ in range(1_000_000):\n    nested = (nested,)\n"
+            "table = {}\nfor _ in range(100_000):\n    table = {'next': table}"
+        ),
         "deep.append(1)\ntable['more'] = 2",
         "print(len(deep), len(nested), sorted(table))",
     ),
@@ -178,8 +186,10 @@ CASES: dict[str, tuple[str, ...]] = {
         "n = 0\none = head\nwhile one is not None:\n    n, one = n + 1, one.next\nprint(n)",
     ),
     "a deep chain of closures and exceptions": (
-        "def wrap(f):\n    def inner(): return f\n    return inner\nf = None\nfor _ in range(5000):\n    f = wrap(f)\n"
-        "problem = None\nfor _ in range(5000):\n    new = ValueError('x')\n    new.__cause__ = problem\n    problem = new",
+        (
+            "def wrap(f):\n    def inner(): return f\n    return inner\nf = None\nfor _ in range(5000):\n    f = wrap(f)\n"
+            "problem = None\nfor _ in range(5000):\n    new = ValueError('x')\n    new.__cause__ = problem\n    problem = new"
+        ),
         "n = 1",
         "print(n, callable(f), type(problem))",
     ),
@@ -189,9 +199,11 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(name_5, name_99999)",
     ),
     "unpicklable things": (
-        "import threading, socket, sys\nlock = threading.Lock()\nlines = (n for n in range(5))\nfile = open('kept.txt', 'w')\n"
-        "class Local(threading.local): pass\nlocal = Local()\nlocal.n = 1\nframe = sys._getframe()\nview = memoryview(b'abc')\n"
-        "thing = {'lock': lock, 'lines': lines, 'ends': socket.socketpair()}\ncount = 1",
+        (
+            "import threading, socket, sys\nlock = threading.Lock()\nlines = (n for n in range(5))\nfile = open('kept.txt', 'w')\n"
+            "class Local(threading.local): pass\nlocal = Local()\nlocal.n = 1\nframe = sys._getframe()\nview = memoryview(b'abc')\n"
+            "thing = {'lock': lock, 'lines': lines, 'ends': socket.socketpair()}\ncount = 1"
+        ),
         "next(lines)\ncount += 1",
         "print(next(thing['lines']), lock.locked(), local.n, bytes(view), count)",
     ),
@@ -211,9 +223,11 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(globals()[5], globals()[(1, 2)])",
     ),
     "an exact string of another kind": (
-        "class Text(str):\n    def __eq__(self, other): raise ValueError\n    def __hash__(self): return hash(str(self) + '')\n"
-        "    def __str__(self): return 'text'\n"
-        "word = Text('word')\nglobals()[str.__new__(str, 'plain')] = 1",
+        (
+            "class Text(str):\n    def __eq__(self, other): raise ValueError\n    def __hash__(self): return hash(str(self) + '')\n"
+            "    def __str__(self): return 'text'\n"
+            "word = Text('word')\nglobals()[str.__new__(str, 'plain')] = 1"
+        ),
         "words = [word]",
         "print(len(words), plain)",
     ),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
+from trial import World, differences
 
 from pairs import PairCell
-from trial import World, differences
 
 # Each: cells; the last is edited afterwards.
 CASES: dict[str, tuple[str, ...]] = {
@@ -17,8 +17,10 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(list, id, type, open, len([]))",
     ),
     "open is replaced": (
-        "import builtins\nreal = builtins.open\ndef opened(*a, **k):\n    print('opening', a[0])\n    return real(*a, **k)\nbuiltins.open = opened\n"
-        "x = [1]",
+        (
+            "import builtins\nreal = builtins.open\ndef opened(*a, **k):\n    print('opening', a[0])\n    return real(*a, **k)\nbuiltins.open = opened\n"
+            "x = [1]"
+        ),
         "open('f.txt', 'w').write('x')\nx.append(2)",
         "print(x, open('f.txt').read())",
     ),
@@ -28,20 +30,26 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(x)\ntry: open('f.txt')\nexcept OSError as problem: print(problem)",
     ),
     "__import__ is replaced": (
-        "import builtins\nreal = builtins.__import__\ndef importing(name, *a, **k):\n    if name == 'colorsys': print('importing', name)\n"
-        "    return real(name, *a, **k)\nbuiltins.__import__ = importing\nx = [1]",
+        (
+            "import builtins\nreal = builtins.__import__\ndef importing(name, *a, **k):\n    if name == 'colorsys': print('importing', name)\n"
+            "    return real(name, *a, **k)\nbuiltins.__import__ = importing\nx = [1]"
+        ),
         "import colorsys\nx.append(2)",
         "import colorsys\nprint(x)",
     ),
     "__import__ raises": (
-        "import builtins\nreal = builtins.__import__\ndef importing(name, *a, **k):\n    if name == 'forbidden': raise ImportError('never')\n"
-        "    return real(name, *a, **k)\nbuiltins.__import__ = importing\nx = [1]",
+        (
+            "import builtins\nreal = builtins.__import__\ndef importing(name, *a, **k):\n    if name == 'forbidden': raise ImportError('never')\n"
+            "    return real(name, *a, **k)\nbuiltins.__import__ = importing\nx = [1]"
+        ),
         "x.append(2)",
         "print(x)\ntry: import forbidden\nexcept ImportError as problem: print(problem)",
     ),
     "builtins that values need are replaced": (
-        "import builtins\nkept = builtins.id, builtins.type, builtins.len\nbuiltins.sorted = lambda *a, **k: ['sorted']\n"
-        "builtins.repr = lambda x: 'repr'\nx = [1]",
+        (
+            "import builtins\nkept = builtins.id, builtins.type, builtins.len\nbuiltins.sorted = lambda *a, **k: ['sorted']\n"
+            "builtins.repr = lambda x: 'repr'\nx = [1]"
+        ),
         "x.append(2)",
         "print(x, sorted([3]), repr(4))",
     ),
@@ -50,7 +58,11 @@ CASES: dict[str, tuple[str, ...]] = {
         "x.append(2)\ndef f(): return x",
         "print(x, f(), sys.modules['__main__'] is kept)",
     ),
-    "__main__ is gone": ("import sys\ndel sys.modules['__main__']\nx = [1]", "x.append(2)", "print(x, '__main__' in sys.modules)"),
+    "__main__ is gone": (
+        "import sys\ndel sys.modules['__main__']\nx = [1]",
+        "x.append(2)",
+        "print(x, '__main__' in sys.modules)",
+    ),
     "recursion limit is small": (
         "import sys\nsys.setrecursionlimit(130)\nx = [[[[1]]]]",
         "x.append(2)",
@@ -92,27 +104,37 @@ CASES: dict[str, tuple[str, ...]] = {
         "x.append(2)\nprint('hidden')",
         "text = sys.stdout.getvalue()\nsys.stdout = kept\nprint(x, repr(text))",
     ),
-    "stdout is gone": ("import sys\nkept = sys.stdout\nsys.stdout = None\nx = [1]", "x.append(2)", "sys.stdout = kept\nprint(x)"),
+    "stdout is gone": (
+        "import sys\nkept = sys.stdout\nsys.stdout = None\nx = [1]",
+        "x.append(2)",
+        "sys.stdout = kept\nprint(x)",
+    ),
     "a child goes on": (
         "import os, time\nx = [1]\nchild = os.fork()\nif child == 0:\n    time.sleep(0.5)\n    os._exit(0)",
         "x.append(2)",
         "print(x, os.waitpid(child, 0)[1])",
     ),
     "a thread writes names after its cell": (
-        "import threading, time\nnumbers = []\ndef work():\n    global last\n    for n in range(20):\n        time.sleep(0.02)\n        numbers.append(n)\n"
-        "        last = n\nthread = threading.Thread(target=work)\nthread.start()",
+        (
+            "import threading, time\nnumbers = []\ndef work():\n    global last\n    for n in range(20):\n        time.sleep(0.02)\n        numbers.append(n)\n"
+            "        last = n\nthread = threading.Thread(target=work)\nthread.start()"
+        ),
         "ready = 1",
         "thread.join()\nprint(numbers, last)",
     ),
     "a thread makes and deletes names": (
-        "import threading\nstop = threading.Event()\ndef work():\n    n = 0\n    while not stop.wait(0.0005):\n        n += 1\n"
-        "        globals()['t%d' % n] = [n]\n        globals().pop('t%d' % (n - 5), None)\nthread = threading.Thread(target=work)\nthread.start()",
+        (
+            "import threading\nstop = threading.Event()\ndef work():\n    n = 0\n    while not stop.wait(0.0005):\n        n += 1\n"
+            "        globals()['t%d' % n] = [n]\n        globals().pop('t%d' % (n - 5), None)\nthread = threading.Thread(target=work)\nthread.start()"
+        ),
         "x = [1]",
         "stop.set()\nthread.join()\nprint(x)",
     ),
     "a thread prints between cells": (
-        "import threading, time\ndef work():\n    for n in range(30):\n        print('line', n)\n        time.sleep(0.02)\n"
-        "thread = threading.Thread(target=work)\nthread.start()\nthread.join()",
+        (
+            "import threading, time\ndef work():\n    for n in range(30):\n        print('line', n)\n        time.sleep(0.02)\n"
+            "thread = threading.Thread(target=work)\nthread.start()\nthread.join()"
+        ),
         "x = list(range(100_000))",
         "print(len(x))",
     ),
@@ -122,8 +144,10 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(x, time.monotonic())",
     ),
     "time is gone": (
-        "import time\nfor name in ('time', 'monotonic', 'process_time', 'perf_counter'):\n    pass\nimport os\nreal = os.stat\n"
-        "def told(*a, **k): raise PermissionError('no')\nos.stat = told\nos.path.exists = lambda p: False\nx = [1]",
+        (
+            "import time\nfor name in ('time', 'monotonic', 'process_time', 'perf_counter'):\n    pass\nimport os\nreal = os.stat\n"
+            "def told(*a, **k): raise PermissionError('no')\nos.stat = told\nos.path.exists = lambda p: False\nx = [1]"
+        ),
         "x.append(2)",
         "print(x, os.path.exists('/'))",
     ),
@@ -133,8 +157,10 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(x, os.rename is no)",
     ),
     "hash functions and json are replaced": (
-        "import hashlib, json, marshal, pickle\ndef no(*a, **k): raise RuntimeError('no')\nhashlib.sha256 = no\njson.dumps = json.dumps\n"
-        "pickle.dumps = no\nmarshal.dumps = no\nx = [1]",
+        (
+            "import hashlib, json, marshal, pickle\ndef no(*a, **k): raise RuntimeError('no')\nhashlib.sha256 = no\njson.dumps = json.dumps\n"
+            "pickle.dumps = no\nmarshal.dumps = no\nx = [1]"
+        ),
         "x.append(2)",
         "print(x, marshal.dumps is no)",
     ),
@@ -144,8 +170,10 @@ CASES: dict[str, tuple[str, ...]] = {
         "sys.setprofile(None)\nprint(x)",
     ),
     "an audit hook that refuses": (
-        "import sys\nx = [1]\nif hasattr(sys, 'addaudithook'):\n    def hook(event, args):\n        if event == 'open' and 'secret' in str(args[0]): raise RuntimeError\n"
-        "    sys.addaudithook(hook)",
+        (
+            "import sys\nx = [1]\nif hasattr(sys, 'addaudithook'):\n    def hook(event, args):\n        if event == 'open' and 'secret' in str(args[0]): raise RuntimeError\n"
+            "    sys.addaudithook(hook)"
+        ),
         "x.append(2)",
         "print(x)",
     ),
@@ -160,8 +188,10 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(x)",
     ),
     "every descriptor is taken": (
-        "import os\ntaken = []\ntry:\n    while len(taken) < 100_000: taken.append(os.open('/dev/null', os.O_RDONLY))\nexcept OSError: pass\n"
-        "for one in taken[:2]: os.close(one)\nx = [1]",
+        (
+            "import os\ntaken = []\ntry:\n    while len(taken) < 100_000: taken.append(os.open('/dev/null', os.O_RDONLY))\nexcept OSError: pass\n"
+            "for one in taken[:2]: os.close(one)\nx = [1]"
+        ),
         "x.append(2)",
         "for one in taken[2:]: os.close(one)\nprint(x)",
     ),
@@ -175,8 +205,10 @@ CASES: dict[str, tuple[str, ...]] = {
     "a cell that ends the process": ("x = [1]", "import os\nprint('last words', flush=True)\nos._exit(7)", "print(x)"),
     "a cell that kills the process": ("x = [1]", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "print(x)"),
     "a process that ends while values are looked at": (
-        "import threading, os, time\nx = [[n] for n in range(300_000)]\nos.path.exists('died') or None\n"
-        "threading.Timer(0.05, lambda: None if os.path.exists('died') else (open('died', 'w').close(), None)).start()",
+        (
+            "import threading, os, time\nx = [[n] for n in range(300_000)]\nos.path.exists('died') or None\n"
+            "threading.Timer(0.05, lambda: None if os.path.exists('died') else (open('died', 'w').close(), None)).start()"
+        ),
         "x.append(2)",
         "print(len(x))",
     ),
@@ -185,7 +217,9 @@ CASES: dict[str, tuple[str, ...]] = {
 
 def cells(sources: tuple[str, ...], last: str = "") -> list[PairCell]:
     """The notebook, its last cell with a remark."""
-    return [PairCell("", source + (last if n == len(sources) - 1 else ""), id=f"c{n}") for n, source in enumerate(sources)]
+    return [
+        PairCell("", source + (last if n == len(sources) - 1 else ""), id=f"c{n}") for n, source in enumerate(sources)
+    ]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -196,7 +230,14 @@ def test_what_a_cell_does_to_the_world_leaves_the_answer_right(name: str, world:
     assert not list(differences(world.run(path), world.plain(path)))
 
 
-_CELLS = {"a": "x = [1]", "b": "y = x + [2]", "c": "x.append(3)", "d": "print(x, y)", "e": "z = len(x)", "f": "print(z)"}
+_CELLS = {
+    "a": "x = [1]",
+    "b": "y = x + [2]",
+    "c": "x.append(3)",
+    "d": "print(x, y)",
+    "e": "z = len(x)",
+    "f": "print(z)",
+}
 
 
 @pytest.mark.parametrize(
@@ -219,7 +260,9 @@ def test_cells_in_another_order_twice_or_gone(order: str, world: World) -> None:
 def test_cells_whose_ids_are_all_one_or_moved(world: World) -> None:
     world.run(world.write("nb", [PairCell("", source, id=letter) for letter, source in _CELLS.items()]))
     for ids in ("fedcba", "aaaaaa", "bcdefa"):
-        path = world.write("nb", [PairCell("", source, id=one) for one, source in zip(ids, _CELLS.values(), strict=True)])
+        path = world.write(
+            "nb", [PairCell("", source, id=one) for one, source in zip(ids, _CELLS.values(), strict=True)]
+        )
         answer = world.run(path)
         assert answer.ran == frozenset()
         assert not list(differences(answer, world.plain(path)))
@@ -234,7 +277,11 @@ def test_a_cell_with_another_tag(tag: str, world: World) -> None:
 
 
 def test_two_runs_of_one_notebook_at_once(world: World) -> None:
-    sources = ("import time\nx = [1]\ntime.sleep(1)", "open('f.txt', 'w').write('x')\nx.append(2)", "print(x, open('f.txt').read())")
+    sources = (
+        "import time\nx = [1]\ntime.sleep(1)",
+        "open('f.txt', 'w').write('x')\nx.append(2)",
+        "print(x, open('f.txt').read())",
+    )
     path = world.write("nb", cells(sources))
     right = world.plain(path)
     found: dict[int, object] = {}

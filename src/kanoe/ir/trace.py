@@ -161,4 +161,16 @@ class Trace:
 
 
 _OF_A_VALUE = ("hash", "needs", "blob", "type", "summary")
-_PLAIN = ("code", "environment", "messages", "seconds", "cpu", "memory", "network", "error", "run", "moment", "execution")
+_PLAIN = (
+    "code",
+    "environment",
+    "messages",
+    "seconds",
+    "cpu",
+    "memory",
+    "network",
+    "error",
+    "run",
+    "moment",
+    "execution",
+)
