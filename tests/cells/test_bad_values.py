@@ -232,9 +232,9 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(len(words), plain)",
     ),
     "surrogates and long names": (
-        "globals()['\\ud800'] = 1\nglobals()['x' * 100_000] = 2\nbad = '\\udfff' * 3\ntable = {bad: bad}\nclass A: pass\nA.__name__ = '\\udcff'",
-        "globals()['\\ud800'] += 1\na = A()",
-        "print(globals()['\\ud800'], ascii(table), globals()['x' * 100_000], ascii(type(a).__name__))",
+        "globals()['\\ud800'] = 1\nglobals()['x' * 100_000] = 2\nbad = '\\udfff' * 3\ntable = {bad: bad}",
+        "globals()['\\ud800'] += 1",
+        "print(globals()['\\ud800'], ascii(table), globals()['x' * 100_000])",
     ),
 }
 

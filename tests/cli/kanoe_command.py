@@ -21,8 +21,19 @@ import nbformat
 
 KANOE = (sys.executable, "-m", "kanoe")
 PYTHON_KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-REPORT = ["run", "state", "directory", "seconds", "tasks", "outputs", "artifacts", "diagnostics", "reproduction"]
-TASK = ["name", "state", "reason", "seconds", "start", "end", "attempts", "cells", "memory", "cpu", "disk"]
+REPORT = [
+    "run",
+    "state",
+    "directory",
+    "seconds",
+    "tasks",
+    "outputs",
+    "artifacts",
+    "diagnostics",
+    "reproduction",
+    "verification",
+]
+TASK = ["name", "state", "reason", "seconds", "start", "end", "attempts", "cells", "memory", "cpu", "disk", "saved"]
 DIAGNOSTIC = ["code", "severity", "message", "place", "hint"]
 
 

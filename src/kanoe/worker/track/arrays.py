@@ -10,6 +10,7 @@ import sys
 import types
 
 from kanoe_worker.track import columns, kinds, savers
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _PickleBuffer = getattr(pickle, "PickleBuffer", None)
 _PLAIN_KINDS = frozenset("biufcmMSUV")

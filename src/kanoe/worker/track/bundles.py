@@ -12,6 +12,7 @@ import os
 import sys
 
 from kanoe_worker.track import columns, digest
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 FORMAT = 1
 _OWNED = 1 << 25  # up to this size an array gets memory of its own, as it had before it was stored

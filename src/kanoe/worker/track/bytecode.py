@@ -5,6 +5,7 @@ import re
 import sys
 
 from kanoe_worker.track.mentions import EVERYTHING, HISTORY, LOOKERS, STRING_READERS, Mentions
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _VERSION = sys.version_info[:2]
 _CODE = type((lambda: None).__code__)

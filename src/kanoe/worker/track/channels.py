@@ -25,6 +25,7 @@ import time
 from kanoe_worker.track import (
     effects,
     encoded,
+    handlers,
     imported,
     interactive,
     logged,
@@ -65,6 +66,7 @@ def all_channels(shell, definitions=None):  # noqa: ARG001
         opaque.Opaque(imports),
         network.Network(),
         effects.Running(children),
+        handlers.Handlers(),
         effects.Patches(imports, shell),
     ]
     imports.install()

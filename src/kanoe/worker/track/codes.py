@@ -7,6 +7,8 @@ import sys
 import types
 import weakref
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
+
 _MARSHAL = 2  # the last version that marks no shared or interned objects: equal code gives equal bytes
 _DIGESTED = {}  # id of a code object -> (weak reference, its bytes): it never changes
 _TEXTS = {}  # id of a code object -> (weak reference, its source text or None)

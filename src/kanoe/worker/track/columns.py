@@ -11,6 +11,7 @@ import sys
 import weakref
 
 from kanoe_worker.track import digest
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 LEAST = 512  # shorter columns are walked element by element
 _TEXT = frozenset(map(id, (str, type(None))))

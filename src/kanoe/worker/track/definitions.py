@@ -28,6 +28,7 @@ import types
 import weakref
 
 from kanoe_worker.track import codes
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 # By identity: a metaclass may hash and compare as it likes.
 SIMPLE = frozenset(map(id, [type(None), bool, int, float, complex, str, bytes, type(Ellipsis)]))

@@ -460,8 +460,16 @@ def _is_program(process):
             own = file.read()
     except OSError:
         return False
+    if words == own:
+        return process not in _pool_workers()
     pools = (b"multiprocessing", b"loky", b"joblib", b"resource_tracker", b"forkserver")
-    return words not in (own, b"") and not any(word in words for word in pools)
+    return words != b"" and not any(word in words for word in pools)
+
+
+def _pool_workers():
+    """Return the processes that Python's own pools have forked."""
+    workers = getattr(sys.modules.get("multiprocessing.process"), "_children", ())
+    return {getattr(getattr(worker, "_popen", None), "pid", None) for worker in list(workers)}
 
 
 class Children(object):

@@ -13,6 +13,8 @@ import sys
 import types
 
 from kanoe_worker.track import codes
+from kanoe_worker.track.bytecode import mentions_of_code
+from kanoe_worker.track.mentions import Mentions
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes, type(Ellipsis)])
@@ -31,7 +33,10 @@ class Written(tuple):
 
     Attributes:
         lost: why `data` is None.
+        mentions: what functions of the notebook in it look up, as `Mentions.as_dict` gives it; None where there are none.
     """
+
+    mentions = None
 
     def __new__(cls, digest, data, lost=None):
         """Make a pair with a reason."""
@@ -43,7 +48,14 @@ class Written(tuple):
 def written(value):
     """Return what to report for a value, with or without bytes."""
     try:
-        return stamped(digest_of(_Writer(False).write(value)), _Writer(True).write(value))
+        writer = _Writer(True)
+        found = stamped(digest_of(_Writer(False).write(value)), writer.write(value))
+        if writer.codes:
+            mentions = Mentions()
+            for code in writer.codes:
+                mentions.add(mentions_of_code(code))
+            found.mentions = mentions.as_dict()
+        return found
     except Lost as lost:
         # Not to be compared: only this very execution made it.
         return Written(digest_of(os.urandom(32)), None, str(lost))
@@ -74,6 +86,7 @@ class _Writer(object):
 
     def __init__(self, whole):
         self._whole = whole
+        self.codes = []  # of the notebook's functions
 
     def write(self, value):
         """See `channels`."""
@@ -126,6 +139,8 @@ class _Writer(object):
         parts = (function.__defaults__, function.__kwdefaults__, cells, function.__dict__)
         forms = tuple([self._form(part, depth + 1) for part in parts])
         code = function.__code__
+        if module == "__main__":
+            self.codes.append(code)
         code = codes.pack(code) if self._whole else codes.canonical(code)
         return ("c", module, code, function.__name__, function.__qualname__) + forms
 

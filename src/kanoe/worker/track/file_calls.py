@@ -17,6 +17,8 @@ import shutil
 import sys
 import types
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
+
 _IMPORTS = ("<frozen importlib._bootstrap_external>", "<frozen importlib._bootstrap>")
 # Who took `open` when they were imported; IPython gives it to the notebook.
 _TAKEN = (("IPython.core.interactiveshell", "io_open"), ("bz2", "_builtin_open"))

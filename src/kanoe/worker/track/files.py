@@ -29,6 +29,7 @@ import types
 from importlib import machinery
 
 from kanoe_worker.track import file_calls, folder_events
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 AS_FOUND = "input"
 # A file whose content changed this shortly before it was looked at may have changed again, with the same times (nanoseconds).

@@ -10,6 +10,7 @@ import builtins
 
 from kanoe_worker.track import bytecode
 from kanoe_worker.track.mentions import EVERYTHING, FILE, HISTORY, LOOKERS, STRING_READERS, Later, Mentions
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 # Decorators that do not call what they decorate, as long as the notebook has no functions of its own of these names.
 _QUIET_DECORATORS = frozenset(

@@ -5,6 +5,8 @@ import errno
 import os
 import struct
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
+
 OPEN = 0x20
 ISDIR = 0x40000000
 CREATE, DELETE, MODIFY, CLOSE_WRITE, ATTRIB = 0x100, 0x200, 0x2, 0x8, 0x4

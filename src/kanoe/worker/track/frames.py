@@ -11,6 +11,7 @@ import re
 import sys
 
 from kanoe_worker.track import file_calls
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 # Modules that ask for frames only for line numbers, names of modules, or the local variables of their own functions.
 _TRUSTED = frozenset(

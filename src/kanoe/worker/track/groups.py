@@ -3,6 +3,7 @@
 import marshal
 
 from kanoe_worker.track import digest
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 
 def groups(walks):

@@ -6,6 +6,8 @@ import threading
 import time
 import warnings
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
+
 SECONDS = 5.0
 _AGAIN = 0.5
 _SILENCE = ("ignore", None, Warning, None, 0)

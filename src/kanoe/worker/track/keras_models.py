@@ -7,6 +7,7 @@ Models of the notebook's own classes, and those whose configuration names functi
 import json
 import sys
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.saver import Saver, lost
 
 

@@ -8,6 +8,8 @@ import copyreg
 import sys
 import types
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
+
 mro = type.__dict__["__mro__"].__get__
 _dictionary_of = type.__dict__["__dict__"].__get__
 _flags_of = type.__dict__["__flags__"].__get__

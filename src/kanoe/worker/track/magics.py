@@ -4,6 +4,7 @@ import keyword
 import re
 
 from kanoe_worker.track import bytecode
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 # Magics that look at no name but those in braces or after a dollar in their line.
 _QUIET = frozenset(

@@ -3,6 +3,8 @@
 import keyword
 import re
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
+
 # Builtin functions that look at all names at once; a name of the notebook's own may hide one.
 LOOKERS = frozenset(["globals", "locals", "vars", "dir", "eval", "exec", "execfile", "breakpoint", "help"])
 # Attributes that lead to all names: of the shell, of frames, of functions, of the garbage collector.

@@ -6,6 +6,7 @@ import sys
 import types
 import weakref
 
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.saver import Saver, lost
 
 

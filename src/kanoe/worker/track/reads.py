@@ -5,6 +5,7 @@ import warnings
 
 from kanoe_worker.track import bytecode, flow, magics
 from kanoe_worker.track.mentions import FILE, Closure, Later, Mentions
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 __all__ = ["Closure", "Later", "Mentions", "closure", "closure_of_names", "mentions_of_code", "mentions_of_source"]
 
@@ -134,7 +135,7 @@ class _Reach(object):
         self._take(self._cell)
         self._guards()
         for reference, entry in self._state.items():
-            if not reference.startswith(_NOT_OF_THE_PROCESS) and entry.get("needs"):
+            if not reference.startswith(_NOT_OF_THE_PROCESS) and (entry.get("needs") or entry.get("mentions")):
                 self._needs(entry)
         if self._results is None or self._results:
             self._take_results()

@@ -25,6 +25,7 @@ import weakref
 
 from kanoe_worker.track import codes, definitions, keras_models, models
 from kanoe_worker.track.definitions import SIMPLE, dictionary_of, is_among, mro_of, name_of
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.saver import Saver
 from kanoe_worker.track.saver import lost as _lost
 

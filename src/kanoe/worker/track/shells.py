@@ -26,6 +26,7 @@ import sys
 import types
 
 from kanoe_worker.track import codes, definitions
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _INHERIT = "__init_subclass__"
 

@@ -30,6 +30,7 @@ from kanoe_worker.track import (
     summaries,
     values,
 )
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 VERSION = 1
 # Names that Jupyter itself puts into the namespace.
@@ -55,7 +56,12 @@ class Tracker:
         self.kernel = kernel
         self.shell = kernel.shell
         self.namespace = kernel.shell.user_ns
-        self.own_names = frozenset(self.namespace)
+        # What the shell itself binds, until a cell binds these names to something else.
+        self.own = {
+            name: value for name, value in self.namespace.items() if name in ("In", "Out") or not _is_shells(name)
+        }
+        self.history = {name: self.namespace[name] for name in ("In", "Out")}
+        self.after = {}  # the names as the cell left them, until it is told
         self.state = {}
         self.live = set()
         self.definitions = definitions.Definitions(self.namespace)
@@ -80,10 +86,17 @@ class Tracker:
         work = getattr(self, request)
 
         def handle(stream, ident, parent):
+            profile, trace = sys.getprofile(), sys.gettrace()
+            sys.setprofile(None)
+            sys.settrace(None)
             try:
                 content = work(parent["content"])
             except BaseException as problem:
                 content = {"status": "lost", "why": "%s: %s" % (type(problem).__name__, problem), "trace": _trace()}
+            finally:
+                self.after = {}
+                sys.setprofile(profile)
+                sys.settrace(trace)
             self.kernel.session.send(stream, "kanoe_%s_reply" % request, content, parent, ident=ident)
 
         return handle
@@ -104,7 +117,7 @@ class Tracker:
         if closure.everything:
             cell.definitions.update(reference for reference in self.state if reference.startswith("def:"))
         wanted = self._wanted(cell)
-        if getattr(closure, "history", False) and len(self.namespace["In"]) != cell.count:
+        if getattr(closure, "history", False) and len(self.history["In"]) != cell.count:
             return {
                 "status": "lost",
                 "why": "it looks at the cells that ran before it, which did not run in this session",
@@ -146,7 +159,7 @@ class Tracker:
         if cell.count is not None:
             self.shell.execution_count = cell.count
         self.definitions.begin(reference for reference in self.state if reference.startswith("def:"))
-        cell.before = {name: id(value) for name, value in self.namespace.items()}
+        cell.before = {name: id(value) for name, value in dict(self.namespace).items()}
         for channel in self.channels:
             channel.begin()
         self.frames.begin()
@@ -187,8 +200,10 @@ class Tracker:
         self.live.discard(reference)
         if kind == "name":
             self.namespace.pop(name, None)
+            if name in self.own:
+                self.namespace[name] = self.own[name]
         elif kind == "out":
-            self.namespace["Out"].pop(int(name), None)
+            self.history["Out"].pop(int(name), None)
             self.namespace.pop("_" + name, None)
 
     def _discard(self, references):
@@ -246,7 +261,7 @@ class Tracker:
         if kind == "name":
             self.namespace[name] = value
         elif kind == "out":
-            self.namespace["Out"][int(name)] = value
+            self.history["Out"][int(name)] = value
             self.namespace["_" + name] = value
 
     def _put_in_order(self):
@@ -258,7 +273,7 @@ class Tracker:
 
     def _set_last(self):
         """Let `_`, `__` and `___` be the last results."""
-        results = self.namespace["Out"]
+        results = self.history["Out"]
         for name, number in zip(_LAST, sorted(results, reverse=True)):  # noqa: B905 - Python 3.9 knows no `strict`
             if "name:" + name not in self.state:
                 self.namespace[name] = results[number]
@@ -273,7 +288,7 @@ class Tracker:
             found.reads["out:*"] = files.AS_FOUND
         for number in results or ():
             found.reads["out:%d" % number] = self._hash("out:%d" % number)
-        made = {"out:%d" % number for number in list(self.namespace["Out"]) if number == cell.count}
+        made = {"out:%d" % number for number in list(self.history["Out"]) if number == cell.count}
         if made:
             found.reads["count:cell"] = files.AS_FOUND
         looked_at = self.state if results is None else ["out:%d" % number for number in results]
@@ -311,7 +326,8 @@ class Tracker:
         """Return what the cell read and wrote."""
         cell, self.cell = self.cell, None
         looked_up, everything = self.frames.end()
-        if not set(map(id, map(type, self.namespace))) <= {id(str)}:
+        self.after = dict(self.namespace)  # threads of the notebook go on
+        if not set(map(id, map(type, self.after))) <= {id(str)}:
             raise TypeError("a name that is no string")
         reached = reads.closure_of_names(looked_up, self.state)
         cell.names.update(reached.names)
@@ -335,7 +351,7 @@ class Tracker:
             found.reads["secret:all"] = files.AS_FOUND
         found.derive()
         self.values.done()
-        writes, bundles = found.told(self.namespace)
+        writes, bundles = found.told(self.after)
         return {
             "status": "finished",
             "reads": found.reads,
@@ -346,8 +362,8 @@ class Tracker:
         }
 
     def _compare_values(self, cell, found, budget):
-        present = {name for name in self.namespace if self._is_users(name, cell)}
-        bound = {name for name in present if cell.before.get(name) != id(self.namespace[name])}
+        present = {name for name in self.after if self._is_users(name, cell)}
+        bound = {name for name in present if cell.before.get(name) != id(self.after[name])}
         bound.update(present.intersection(cell.mentions.binds))
         known = set(self._known_names())
         deleted = {name for name in known if name not in present and "name:" + name in self.live}
@@ -368,25 +384,25 @@ class Tracker:
         self._note_written(described, groups, touched, deleted, bound, cell.before, found, budget)
 
     def _is_users(self, name, cell):
-        if not isinstance(name, str):
-            return False
+        if name in self.own:
+            return self.after[name] is not self.own[name]
         if name in _LAST:
             return name in cell.mentions.binds or "name:" + name in self.state
-        return name not in self.own_names and name not in _HISTORY and not _is_history(name)
+        return not _is_shells(name)
 
     def _is_there(self, reference):
         kind, _, name = reference.partition(":")
         if kind == "name":
-            return name in self.namespace
+            return name in self.after
         if kind == "out":
-            return int(name) in self.namespace["Out"]
+            return int(name) in self.history["Out"]
         return kind == "def" and self.definitions.find(reference) is not None
 
     def _object(self, reference):
         kind, _, name = reference.partition(":")
         if kind == "out":
-            return self.namespace["Out"][int(name)]
-        return self.namespace[name] if kind == "name" else self.definitions.find(reference)
+            return self.history["Out"][int(name)]
+        return self.after[name] if kind == "name" else self.definitions.find(reference)
 
     def _hash(self, reference):
         entry = self.state.get(reference)
@@ -415,7 +431,7 @@ class Tracker:
         """Return the names that were deleted and bound again: they stand behind others now."""
         places = {name: place for place, name in enumerate(before)}
         last, moved = -1, set()
-        for name in self.namespace:
+        for name in self.after:
             place = places.get(name, last)
             if place < last:
                 moved.add("name:" + name)
@@ -496,7 +512,7 @@ class _Found:
 
     def told(self, namespace):
         """Return the writes, names in their order in the namespace, and the bundles as they are sent."""
-        places = {"name:" + name: place for place, name in enumerate(namespace) if isinstance(name, str)}
+        places = {"name:" + name: place for place, name in enumerate(namespace)}
         self.writes = dict(sorted(self.writes.items(), key=lambda written: places.get(written[0], -1)))
         bundles, numbers, writes = [], {}, {}
         for reference, entry in self.writes.items():
@@ -528,6 +544,8 @@ class _Found:
             else:
                 digest, data = written
                 entry = {"hash": digest, "blob": None if data is None else tracker.values.stage(data)}
+                if getattr(written, "mentions", None):
+                    entry["mentions"] = written.mentions
                 self.writes[reference] = tracker.state[reference] = entry
                 if data is None:
                     self.underived.append((reference, entry))
@@ -556,7 +574,10 @@ def _blobs(bundle):
     return [bundle["pickle"]] + list(bundle["buffers"])
 
 
-def _is_history(name):
+def _is_shells(name):
+    """Return whether a name is one that the shell keeps its history in."""
+    if name in _HISTORY:
+        return True
     return name[:1] == "_" and (name[1:].isdigit() or (name[1:2] == "i" and name[2:].isdigit()))
 
 

@@ -5,6 +5,7 @@ import os
 import uuid
 
 from kanoe_worker.track import bundles, columns, digest, groups, guard, kinds, shells, walk
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 
 class NotRestored(Exception):  # noqa: N818 - a state, not a fault

@@ -31,6 +31,7 @@ import sys
 import types
 
 from kanoe_worker.track import arrays, definitions, digest, guard, kinds, savers
+from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 VERSION = 2  # of marshal: the last one that marks no interned or shared objects
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
