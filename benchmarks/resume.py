@@ -83,7 +83,7 @@ def trial(world: World, store: Path, number: int, longest: float) -> tuple[list[
     path = world.folder / "work" / "notebook.ipynb"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(notebook_of(cells)))
-    command = [*KANOE, "run", str(path), "--lock", str(world.lock), "--no-html"]
+    command = [*KANOE, "run", "--cells", str(path), "--lock", str(world.lock), "--no-html"]
     done: set[int] = set()
     counts, faults = [], []
     for _ in range(random.choice((1, 1, 2))):

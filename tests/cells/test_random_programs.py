@@ -34,7 +34,7 @@ def test_the_language_is_mostly_alive(tmp_path: Path) -> None:
 
 def answer_of(world: World, path: Path, sources: list[str], folder: Path) -> str | None:
     """Run; returns in what the answer is wrong."""
-    report = kanoe.run(path, html=False, lock=world.lock, jobs=8, keep_going=True)
+    report = kanoe.run(path, html=False, lock=world.lock, jobs=8, keep_going=True, cells=True)
     right = interpret([*sources, FINALE], folder, world_python(world))
     return disagreement(read_outputs(Path(str(report.directory))), right, sources)
 

@@ -21,7 +21,7 @@ def cells(*sources: str, **tags: list[str]) -> list[PairCell]:
 def run_watched(world: World, path: Path, **options: object) -> tuple[object, list[object]]:
     """Run and return the answer with all events."""
     events: list[object] = []
-    report = kanoe.run(path, html=False, lock=world.lock, watch=events.append, **options)
+    report = kanoe.run(path, html=False, lock=world.lock, watch=events.append, **{"cells": True, **options})
     return read_answer(report), events
 
 

@@ -202,7 +202,7 @@ def cells(*sources: str) -> list[PairCell]:
 
 
 def verify(world: World, path: Path, **options: Any) -> kanoe.Report:
-    return kanoe.run(path, html=False, lock=world.lock, jobs=8, **{"verify": True, **options})
+    return kanoe.run(path, html=False, lock=world.lock, jobs=8, **{"verify": True, "cells": True, **options})
 
 
 def codes(report: kanoe.Report) -> set[tuple[str, str | None]]:

@@ -90,7 +90,9 @@ class World:
         guard = threading.Timer(_PATIENCE, lambda: (stop.request(), stop.request()))
         guard.start()
         try:
-            report = kanoe.run(source, html=False, lock=self.lock, jobs=8, stop=stop, **{**self.options, **options})
+            report = kanoe.run(
+                source, html=False, lock=self.lock, jobs=8, stop=stop, **{"cells": True, **self.options, **options}
+            )
         finally:
             guard.cancel()
         return read_answer(report)

@@ -147,9 +147,9 @@ def run_command(
     ] = None,
     kaggle_limits: KaggleLimits = False,
     cells: Annotated[
-        bool,
+        bool | None,
         typer.Option("--cells/--whole", help="Reuse each cell whose reads have not changed, or run all in one kernel."),
-    ] = True,
+    ] = None,
     no_cache: NoCache = False,
     refresh: Refresh = None,
     from_: First = None,

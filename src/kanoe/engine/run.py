@@ -300,6 +300,8 @@ class _Walk:
             self._forget()
             return
         self.state.rewind(position)
+        # What ran again left its threads and files' handles where the cell is to run for all to see.
+        self.session = f"again {self.restarts}"
         self.unsteady.add(position)
         self.position = position
 

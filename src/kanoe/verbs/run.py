@@ -79,7 +79,8 @@ class RunOptions(SandboxOptions):
             where the day was inferred from the notebook, else only where it is known what is missing or which release changed.
         disk: bytes that its working folder may hold; `None`: what is free.
         kaggle_limits: whether Kaggle's own limits hold where nothing else is given: 4 CPUs, 30 GiB, 20 GiB of disk, 12 hours.
-        cells: whether each cell is watched, and reused where nothing that it reads has changed; else all run, unwatched.
+        cells: whether each cell is watched, and reused where nothing that it reads has changed; else all run, unwatched. `None`:
+            where another option is about cells.
         cache: whether earlier executions of cells are used at all; what runs is remembered all the same.
         refresh: cells that run whatever is remembered, each a position, an id or a tag.
         first: a cell that runs whatever is remembered, and so do all after it; `None`: none.
@@ -99,7 +100,7 @@ class RunOptions(SandboxOptions):
     revive: bool | None = None
     disk: int | None = None
     kaggle_limits: bool = False
-    cells: bool = True
+    cells: bool | None = None
     cache: bool = True
     refresh: Sequence[str] = ()
     first: str | None = None
@@ -126,7 +127,7 @@ class RunChanges(TypedDict, total=False):
     cpus: int | None
     disk: int | None
     kaggle_limits: bool
-    cells: bool
+    cells: bool | None
     cache: bool
     refresh: Sequence[str]
     first: str | None
@@ -175,7 +176,7 @@ def run(
     limits = chosen_limits(options.memory, options.cpus, options.disk, kaggle=options.kaggle_limits)
     if options.reproduce and not source.notebook.has_outputs:
         raise InputError(_nothing_to_reproduce(name))
-    if options.verify and not options.cells:
+    if options.verify and options.cells is False:
         raise InputError(_nothing_to_verify())
     with living_run(store, new_run_id(source.name)) as life:
         stop = life.stop(stop)
@@ -379,9 +380,15 @@ def _placed(job: _Job, ready: Ready, working: Path, tell: Watch) -> Iterator[Ses
             yield SessionPlan(place.tool, told, ready.environment.python, worker, script)
 
 
+def works_by_cell(options: RunOptions) -> bool:
+    """Return whether a run watches its cells and reuses them."""
+    about_cells = bool(options.refresh) or options.first is not None or options.verify
+    return about_cells if options.cells is None else options.cells
+
+
 def _watched(job: _Job, ready: Ready, plan: SessionPlan) -> Watched:
     """Return how the session is watched, where cells are to be reused one by one."""
-    if not job.options.cells:
+    if not works_by_cell(job.options):
         return Watched(plan, None)
     options = CellsOptions(
         job.options.cache, tuple(job.options.refresh), job.options.first, job.options.variables, job.secrets
