@@ -30,7 +30,7 @@ import nbformat
 from measure import Cost, measure
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "titanic"
-KANOE = (sys.executable, "-m", "kanoe", "run")
+KANOE = (sys.executable, "-m", "kanoe", "run", "--cells")
 NBCLIENT = """
 import sys, nbformat
 from nbclient import NotebookClient

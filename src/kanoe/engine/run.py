@@ -188,12 +188,18 @@ class _Walk:
             yield last
             if not self._replay(last, held):
                 return (yield from self._cancelled(step))
-        if not self._commit(replace(step, task=task), last, messages) and not self.stop.requested:
+        if not self._commit(replace(step, task=task), last, messages) and not self._is_over():
             yield TaskHeld(task=step.task.id, needs=(), reason=str(last.details.get("unwatched", "")))
             self._forget()
             return None
         yield replace(last, reason=last.reason or reason)
         return last
+
+    def _is_over(self) -> bool:
+        """Whether nothing can run any more: the user stopped the run, or its time is spent."""
+        now = time.monotonic()
+        due = _due(_deadlines(replace(self.limits, cell_seconds=None), now, self.started), now, self.stop)
+        return due is not None
 
     def _cancelled(self, step: Step) -> Generator[Event, None, TaskEnded | None]:
         """End a step that was stopped while others ran for it; `None` where nobody stopped it and the walk went back."""
@@ -327,6 +333,9 @@ class _Walk:
             for event in self.runner.wait():
                 if isinstance(event, TaskEnded) and event.task == task.id:
                     yield _ending(event, stopped)
+                    return
+                if isinstance(event, TaskHeld) and stopped is not None and not self.stop.requested:
+                    yield _ending(TaskEnded(task=task.id, state=TaskState.FAILED, seconds=0.0), stopped)
                     return
                 yield event
                 if isinstance(event, TaskHeld):
