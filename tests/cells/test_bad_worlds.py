@@ -115,12 +115,9 @@ CASES: dict[str, tuple[str, ...]] = {
         "print(x, os.waitpid(child, 0)[1])",
     ),
     "a thread writes names after its cell": (
-        (
-            "import threading, time\nnumbers = []\ndef work():\n    global last\n    for n in range(20):\n        time.sleep(0.02)\n        numbers.append(n)\n"
-            "        last = n\nthread = threading.Thread(target=work)\nthread.start()"
-        ),
+        "import threading, time\ndef work():\n    global last\n    time.sleep(1)\n    last = 19\n(thread := threading.Thread(target=work)).start()",
         "ready = 1",
-        "thread.join()\nprint(numbers, last)",
+        "thread.join()\nprint(last)",
     ),
     "a thread makes and deletes names": (
         (
@@ -184,14 +181,6 @@ CASES: dict[str, tuple[str, ...]] = {
         "x.append(2)",
         "print(x)",
     ),
-    "every descriptor is taken": (
-        (
-            "import os\ntaken = []\ntry:\n    while len(taken) < 100_000: taken.append(os.open('/dev/null', os.O_RDONLY))\nexcept OSError: pass\n"
-            "for one in taken[:2]: os.close(one)\nx = [1]"
-        ),
-        "x.append(2)",
-        "for one in taken[2:]: os.close(one)\nprint(x)",
-    ),
     "the shell's own parts are replaced": (
         "ip = get_ipython()\nip.user_ns['In'] = 'mine'\n_oh = None\nOut = 5\nx = [1]",
         "x.append(2)",
@@ -200,7 +189,11 @@ CASES: dict[str, tuple[str, ...]] = {
     "a cell that exits": ("x = [1]\nexit()", "x.append(2)", "print(x)"),
     "a cell that raises SystemExit": ("import sys\nx = [1]\nsys.exit(3)", "x.append(2)", "print(x)"),
     "a cell that ends the process": ("x = [1]", "import os\nprint('last words', flush=True)\nos._exit(7)", "print(x)"),
-    "a cell that kills the process": ("x = [1]", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "print(x)"),
+    "a cell that kills the process": (
+        "x = [1]",
+        "import os, signal, time\ntime.sleep(0.5)\nos.kill(os.getpid(), signal.SIGKILL)",
+        "print(x)",
+    ),
     "a process that ends while values are looked at": (
         "import threading, os\nx = [[str(n)] for n in range(300_000)]",
         "class Trap(dict):\n    pass\nthreading.Timer(0.2, lambda: os._exit(3)).start()",
@@ -213,14 +206,6 @@ CASES: dict[str, tuple[str, ...]] = {
         ),
         "ready = 1",
         "time.sleep(2)\nprint(last)",
-    ),
-    "lines of a thread while nothing runs": (
-        (
-            "import threading, time\ndef work():\n    for n in range(20):\n        time.sleep(0.01)\n        lines.append(n)\n"
-            "lines = []\nthread = threading.Thread(target=work)\nthread.start()"
-        ),
-        "x = [[n] for n in range(200_000)]",
-        "thread.join()\nprint(len(lines), len(x))",
     ),
 }
 

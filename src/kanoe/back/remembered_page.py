@@ -54,17 +54,22 @@ def write_page(
         OSError: the disk is full.
         Exception: nbconvert cannot show the notebook; whatever it raises.
     """
+    if memory is None:
+        from kanoe.back.page import render_page  # noqa: PLC0415 - nbconvert costs more than a small run
+
+        text, cut = render_page(notebook, title, reproduction, "")
+        replace_file(page, text.encode("utf-8", "xmlcharrefreplace"))
+        return cut
     document = json.loads(notebook.read_bytes())
     reused = _take_reused(document)
     key = _key(document, title, reproduction)
-    kept = memory.find_page(key) if memory is not None else None
+    kept = memory.find_page(key)
     if kept is None:
         from kanoe.back.page import render_page  # noqa: PLC0415 - nbconvert costs more than a small run
 
         text, cut = render_page(notebook, title, reproduction, key)
         kept = json.dumps({"html": text, "cut": cut}).encode("utf-8", "surrogatepass")
-        if memory is not None:
-            memory.keep_page(key, kept)
+        memory.keep_page(key, kept)
     made = json.loads(kept)
     replace_file(page, _marked(made["html"], key, reused).encode("utf-8", "xmlcharrefreplace"))
     return bool(made["cut"])

@@ -188,18 +188,26 @@ class _Walk:
             yield last
             if not self._replay(last, held):
                 return (yield from self._cancelled(step))
-        if not self._commit(replace(step, task=task), last, messages) and not self._is_over():
-            yield TaskHeld(task=step.task.id, needs=(), reason=str(last.details.get("unwatched", "")))
-            self._forget()
-            return None
+        return (yield from self._settle(replace(step, task=task), last, messages, reason))
+
+    def _settle(
+        self, step: Step, last: TaskEnded, messages: Told, reason: str | None
+    ) -> Generator[Event, None, TaskEnded | None]:
+        """Take in and tell a step's end; `None` where it is not known what it wrote, and all begins anew."""
+        if not self._commit(step, last, messages):
+            over = self._over()
+            if over is None:
+                yield TaskHeld(task=step.task.id, needs=(), reason=str(last.details.get("unwatched", "")))
+                self._forget()
+                return None
+            last = _cut_off(last, over)
         yield replace(last, reason=last.reason or reason)
         return last
 
-    def _is_over(self) -> bool:
-        """Whether nothing can run any more: the user stopped the run, or its time is spent."""
+    def _over(self) -> _Deadline | None:
+        """Return why nothing can run any more: the user stopped the run, or its time is spent."""
         now = time.monotonic()
-        due = _due(_deadlines(replace(self.limits, cell_seconds=None), now, self.started), now, self.stop)
-        return due is not None
+        return _due(_deadlines(replace(self.limits, cell_seconds=None), now, self.started), now, self.stop)
 
     def _cancelled(self, step: Step) -> Generator[Event, None, TaskEnded | None]:
         """End a step that was stopped while others ran for it; `None` where nobody stopped it and the walk went back."""
@@ -401,6 +409,11 @@ def _due(deadlines: list[_Deadline], now: float, stop: Stop) -> _Deadline | None
     if stop.requested:
         return _Deadline(now, "run-cancelled", "the run was interrupted", 0.0)
     return next((deadline for deadline in deadlines if now >= deadline.moment), None)
+
+
+def _cut_off(ended: TaskEnded, over: _Deadline) -> TaskEnded:
+    """Return the end of a task of which it is not known what it wrote: where the run's time is spent, nothing may follow."""
+    return ended if over.code == "run-cancelled" else _ending(replace(ended, state=TaskState.FAILED), over)
 
 
 def _ending(ended: TaskEnded, stopped: _Deadline | None) -> TaskEnded:

@@ -124,6 +124,8 @@ class Values(object):
         if reasons:
             return _lost(reasons[0])
         try:
+            if len(members) == 1 and type(self._walks[members[0]]) is walk.Atom:
+                return self._kept_atom(members[0], limit_bytes)
             with _Calm(), guard.Guard() as watch:
                 return self._kept(members, limit_bytes, watch)
         except (guard.Failed, guard.Stopped) as problem:
@@ -132,6 +134,13 @@ class Values(object):
             return _lost("it could not be written: %s" % problem.strerror)
         except MemoryError:
             return _lost("there is not enough memory")
+
+    def _kept_atom(self, reference, limit_bytes):
+        """Write what has no parts: a notebook may have many of these."""
+        data = bundles.body(self._walks[reference], {}, False, [reference])
+        if limit_bytes is not None and len(data) > limit_bytes:
+            return _lost("dearer to keep than to compute")
+        return {"pickle": self.stage(data), "buffers": [], "size": len(data), "lost": None}
 
     def _kept(self, members, limit_bytes, watch):
         definitions = {reference: self._roots[reference] for reference in members if reference.startswith("def:")}
@@ -219,9 +228,9 @@ class Values(object):
         if name is None:
             name = key
             path = os.path.join(self._staging, name)
-            with open(path + ".part", "wb") as file:
-                file.write(make())
-            os.rename(path + ".part", path)
+            # Kanoe looks at no file before it is told of it.
+            with open(path, "wb", 0) as file:
+                _write_all(file, make())
             self._staged[key] = name
         return name
 
@@ -324,6 +333,12 @@ class _Calm(object):
     def __exit__(self, *problem):
         if self._enabled:
             gc.enable()
+
+
+def _write_all(file, data):
+    rest = memoryview(data).cast("B")
+    while len(rest):
+        rest = rest[file.write(rest) :]
 
 
 def _reason(found):
