@@ -25,7 +25,8 @@ def main():
     """Do what the configuration says: run a kernel, or try imports."""
     with open(sys.argv[1]) as file:
         configuration = json.load(file)
-    _end_with(configuration["lifeline"])
+    if "lifeline" in configuration:
+        _end_with(configuration["lifeline"])
     if "imports" in configuration:
         from kanoe_worker import probe
 
