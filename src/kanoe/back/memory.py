@@ -87,7 +87,7 @@ class StoreMemory:
         if trace is None:
             return self._miss(step, code, state)
         told = self._read_messages(trace)
-        if told is None or self._lacks_files(trace):
+        if told is None:
             return Verdict(None, "what was kept of it is damaged or gone")
         self._steps[task.id] = RememberedStep(task.id, code, trace_id(trace))
         return Verdict(trace, "reused", told)
@@ -108,15 +108,6 @@ class StoreMemory:
         if data is None:
             return None
         return [(kind, content) for kind, content in json.loads(data)]
-
-    def _lacks_files(self, trace: Trace) -> bool:
-        """Whether a file that the cell wrote cannot be laid down; damage shows when it is read."""
-        needed = {
-            value.blob
-            for reference, value in trace.writes.items()
-            if value is not None and value.blob is not None and reference.startswith("file:")
-        }
-        return bool(needed) and bool(self._blobs.missing(needed))
 
     def record(self, step: Step, trace: Trace, messages: Told) -> Trace:
         """Remember an execution: first its bytes, then the trace."""

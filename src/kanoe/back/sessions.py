@@ -187,7 +187,7 @@ class SessionRunner:
                 self._running = None
                 return [running.ended]
             running.phase = "finish"
-            self._ask(running, FINISH, {"budget": running.task.budget + (running.ended.cpu or running.ended.seconds)})
+            self._ask(running, FINISH, {"budget": running.ended.cpu or running.ended.seconds})
             return []
         self._running = None
         return [self._with_trace(running)]

@@ -174,11 +174,19 @@ class _Walk:
         self._state.values.update(initial)
         self._writers: dict[Reference, int] = {}
         self._open: dict[Reference, int] = {}
+        self._sources_before: list[str] = []
         self._hits: set[int] = set()
         # What each cell reads that has no bytes, and who wrote it: position -> [(reference, writer)].
         self.lost: dict[int, list[tuple[Reference, int]]] = {}
 
     def take(self, step: Step) -> PlannedStep:
+        """Plan the next step."""
+        self._state.begin(self._sources_before)
+        planned = self._take(step)
+        self._sources_before.append(step.task.code)
+        return planned
+
+    def _take(self, step: Step) -> PlannedStep:
         code = self._past.code_of(step)
         traces = tuple(self._past.find(code))
         forced = self._past.forced.get(step.task.id)

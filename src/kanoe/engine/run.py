@@ -21,7 +21,7 @@ from kanoe.engine.events import (
     TaskStarted,
     TaskState,
 )
-from kanoe.engine.memory import Memory, Told, Verdict
+from kanoe.engine.memory import Memory, Verdict
 from kanoe.engine.runner import Runner, Task
 from kanoe.engine.state import State
 from kanoe.ir.trace import AS_FOUND, Reference, Trace, Value
@@ -35,6 +35,8 @@ _VALUES = ("name:", "def:", "out:", "random:", "file:")
 _MOST_RESTARTS = 3
 # So often a cell that runs again may say that it needs yet other cells first.
 _MOST_HOLDS = 10
+# Characters of output that are remembered; a cell that prints more runs again.
+_MOST_TOLD = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,23 @@ def run_program(
     return _Walk(steps, runner, limits, stop, idle, memory, state or State()).run()
 
 
+class _Messages:
+    """What a task told, as far as it is worth remembering: `told` is `None` where it is too much."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Mapping[str, Any]]] | None = []
+        self._size = 0
+
+    def take(self, event: TaskMessage) -> None:
+        """Remember a message."""
+        text = event.content.get("text") if event.message == "stream" else event.content
+        self._size += len(text) if isinstance(text, str) else len(repr(text))
+        if self.told is not None:
+            self.told.append((event.message, event.content))
+        if self._size > _MOST_TOLD:
+            self.told = None
+
+
 @dataclass(slots=True)
 class _Walk:
     """One walk over the steps."""
@@ -84,7 +103,6 @@ class _Walk:
     state: State
     started: float = 0.0
     position: int = 0
-    executed: int = 0
     result: RunState = RunState.SUCCEEDED
     ending: str | None = None
     # Steps that must run whatever is remembered: an execution of them came to something else than the one before.
@@ -112,8 +130,8 @@ class _Walk:
     def _take(self, step: Step) -> Iterator[Event]:
         """Reuse a step or run it."""
         step = replace(step, task=self._counted(step.task, self.position))
-        self.state.count = step.task.count
-        self.state.earlier = [earlier.task.code for earlier in self.steps[: self.position] if earlier.skip is None]
+        if self.memory is not None:
+            self.state.begin([earlier.task.code for earlier in self.steps[: self.position] if earlier.skip is None])
         verdict = Verdict(None, self._unsteady_reason())
         if verdict.reason is None and self.memory is not None:
             verdict = self.memory.look_up(step, self.state)
@@ -167,7 +185,7 @@ class _Walk:
         """Run a step, after the steps that must run again for it; returns its end, or `None` where the walk went back."""
         held: set[tuple[Reference, ...]] = set()
         while True:
-            messages: list[tuple[str, Mapping[str, Any]]] = []
+            messages = _Messages()
             last: TaskEnded | TaskHeld | None = None
             lacking = self._lack_files(step.task, self.state.values)
             if lacking is not None:
@@ -179,8 +197,8 @@ class _Walk:
                 if isinstance(event, TaskEnded | TaskHeld) and event.task == step.task.id:
                     last = event
                     continue
-                if isinstance(event, TaskMessage) and event.task == step.task.id:
-                    messages.append((event.message, event.content))
+                if self.memory is not None and isinstance(event, TaskMessage) and event.task == step.task.id:
+                    messages.take(event)
                 yield event
             if isinstance(last, TaskEnded):
                 break
@@ -191,7 +209,7 @@ class _Walk:
         return (yield from self._settle(replace(step, task=task), last, messages, reason))
 
     def _settle(
-        self, step: Step, last: TaskEnded, messages: Told, reason: str | None
+        self, step: Step, last: TaskEnded, messages: _Messages, reason: str | None
     ) -> Generator[Event, None, TaskEnded | None]:
         """Take in and tell a step's end; `None` where it is not known what it wrote, and all begins anew."""
         if not self._commit(step, last, messages):
@@ -240,7 +258,7 @@ class _Walk:
         count = 1 + sum(earlier.skip is None for earlier in self.steps[:position])
         return replace(task, count=count if self.memory is not None else None, session=self.session)
 
-    def _commit(self, step: Step, ended: TaskEnded, messages: Told) -> bool:
+    def _commit(self, step: Step, ended: TaskEnded, messages: _Messages) -> bool:
         """Take in what a step wrote, and remember it if it may be reused; whether it is known what the next step finds."""
         if self.memory is None:
             return True
@@ -251,8 +269,9 @@ class _Walk:
         if ended.trace is None:
             return not _only_failed(ended) or ended.state is TaskState.CANCELLED
         trace = replace(ended.trace, reads=self._found(ended.trace.reads), execution=step.task.execution)
-        if ended.state is TaskState.SUCCEEDED or (step.error_expected and _only_failed(ended)):
-            trace = self.memory.record(step, replace(trace, error=ended.reason), messages)
+        as_told = ended.state is TaskState.SUCCEEDED or (step.error_expected and _only_failed(ended))
+        if as_told and messages.told is not None:
+            trace = self.memory.record(step, replace(trace, error=ended.reason), messages.told)
         self.state.apply(self.position, trace.writes)
         self.executions[self.position] = trace.execution
         return True

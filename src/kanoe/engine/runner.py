@@ -26,7 +26,6 @@ class Task:
         count: the number that Jupyter gives the execution; `None`: the session's next.
         names: variables that the code looked up in earlier executions, by whatever means.
         execution: what names the execution; a replay has the name of what it repeats.
-        budget: CPU seconds that it would take to compute again what the cell reads and nobody keeps.
         speculative: whether it may turn out that the task was not to run: its effects must wait. No runner does that yet.
         session: which session it should run in, where there are several. No runner has several yet.
     """
@@ -41,7 +40,6 @@ class Task:
     count: int | None = None
     names: tuple[str, ...] = ()
     execution: str = ""
-    budget: float = 0.0
     speculative: bool = False
     session: str | None = None
 

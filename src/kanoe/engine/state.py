@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from kanoe.base.hashing import hash_content, hash_text
 from kanoe.ir.folders import Folders, is_derived
@@ -25,11 +25,18 @@ class State:
     def __init__(self, outside: Callable[[Reference], str | None] = lambda _reference: None) -> None:
         self.values: dict[Reference, Value] = {}
         self.writers: dict[Reference, int] = {}
-        self.count: int | None = None
-        self.earlier: list[str] = []
+        self._earlier: Sequence[str] = ()
         self._outside = outside
         self._folders: Folders | None = None
         self._undo: dict[int, dict[Reference, tuple[Value | None, int | None]]] = {}
+
+    def begin(self, earlier: Sequence[str]) -> None:
+        """Come to a cell.
+
+        Args:
+            earlier: the sources of the cells that run before it.
+        """
+        self._earlier = earlier
 
     def hash_of(self, reference: Reference) -> str | None:
         """Return the hash of what a reference holds; `None` where it holds nothing."""
@@ -37,9 +44,9 @@ class State:
             value = self.values.get(reference.removeprefix(_GROUP))
             return value.bundle.hash if value is not None and value.bundle is not None else None
         if reference == COUNT:
-            return hash_text("count", str(self.count))
+            return hash_text("count", str(len(self._earlier) + 1))
         if reference == EARLIER:
-            return hash_text("source", *self.earlier)
+            return hash_text("source", *self._earlier)
         if reference.endswith("*"):
             return self._hash_below(reference[:-1])
         value = self.values.get(reference)

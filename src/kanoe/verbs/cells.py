@@ -214,6 +214,7 @@ class Outside:
     def __init__(self, layout: Layout, contents: Contents, secrets: Mapping[str, str] = {}) -> None:
         self._secrets = hash_text("secrets", *(text for item in sorted(secrets.items()) for text in item))
         self._contents = contents
+        self._known: dict[Reference, str | None] = {}
         self._mounts = {mount.target: mount.source for mount in (*layout.inputs, *layout.modules)}
         self.folders = {INPUT: layout.folders.scratch / "input", MODULES: layout.folders.scratch / "lib"}
 
@@ -221,6 +222,11 @@ class Outside:
         """Return the hash of what stands at a path there; `None` where nothing does, and for everything else."""
         if reference == _SECRETS:
             return self._secrets
+        if reference not in self._known:
+            self._known[reference] = self._find(reference)
+        return self._known[reference]
+
+    def _find(self, reference: Reference) -> str | None:
         kind, _, name = reference.partition(":")
         if not name.startswith(("/kaggle/input", "/kaggle/lib", "/kaggle/src")):
             return None

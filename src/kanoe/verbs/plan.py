@@ -46,6 +46,7 @@ from kanoe.verbs.environment import Watch, build, ignore, lock_source
 from kanoe.verbs.queue import at_work
 from kanoe.verbs.run import RunOptions, steps_of
 from kanoe.verbs.sandbox import attach_data, laid_out, wanted_gpu
+from kanoe.verbs.secrets import resolve_secrets
 from kanoe.verbs.variables import check_variables
 
 _DEFAULTS = RunOptions()
@@ -277,6 +278,7 @@ def _surroundings(question: _Question) -> _Surroundings:
     gpu = wanted_gpu(options.gpu)
     data = attach_data(source, options.inputs, store, question.tell)
     cells = CellsOptions(variables=options.variables)
+    secrets = resolve_secrets(options.secrets, store)
     with (
         tempfile.TemporaryDirectory(prefix="plan-", dir=store.scratch) as working,
         laid_out(source, ready, data, store, Path(working), internet=options.internet, tell=ignore) as place,
@@ -284,4 +286,4 @@ def _surroundings(question: _Question) -> _Surroundings:
         layout = with_limits(place.layout, limits)
         layout = with_gpu(layout, gpu) if gpu is not None else layout
         environment = environment_hash(source, ready, place.tool, layout, worker_folder(store.workers), cells)
-        return _Surroundings(environment, Outside(layout, Contents(store.contents)).hash_of)
+        return _Surroundings(environment, Outside(layout, Contents(store.contents), secrets).hash_of)

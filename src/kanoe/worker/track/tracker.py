@@ -14,7 +14,6 @@ that it reaches; what it wrote is found by comparing values.
 
 import random
 import sys
-import time
 import types
 
 from kanoe_worker.track import (
@@ -32,7 +31,6 @@ from kanoe_worker.track import (
 )
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
-VERSION = 1
 # Names that Jupyter itself puts into the namespace.
 _LAST = ("_", "__", "___")
 _HISTORY = ("__warningregistry__", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "In", "Out", "_exit_code")
@@ -165,7 +163,6 @@ class Tracker:
         self.frames.begin()
         self.files.begin(self.laid, cell.code)
         self.laid = []
-        cell.started = time.time()
         return {"status": "ready"}
 
     def _take_delta(self, state, gone):
@@ -494,7 +491,6 @@ class _Cell:
         self.definitions = set()
         self.bundles = []
         self.before = {}
-        self.started = 0.0
 
 
 class _Found:
