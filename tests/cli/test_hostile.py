@@ -183,7 +183,10 @@ for n in range(200):
     ("the sockets removed", "import shutil\nshutil.rmtree('/run/kanoe', ignore_errors=True)"),
     (
         "links in place of Kanoe's own files",
-        "import os\nfor name in os.listdir('/run/kanoe'):\n    os.unlink('/run/kanoe/' + name); os.symlink('/etc/passwd', '/run/kanoe/' + name)",
+        (
+            "import os\nfor place in (entry for entry in os.scandir('/run/kanoe') if not entry.is_dir()):\n"
+            "    os.unlink(place.path); os.symlink('/etc/passwd', place.path)"
+        ),
     ),
     ("sleeping on SIGTERM", "import signal, time\nsignal.signal(signal.SIGTERM, lambda *a: time.sleep(600))"),
 ]

@@ -19,6 +19,7 @@ from kanoe.sandbox.confine import Tool
 from kanoe.sandbox.limits import ResourceLimits
 from kanoe.store.home import open_store
 from kanoe.store.records import Records
+from kanoe.verbs.cells import Watched
 from kanoe.verbs.environment import EnvironmentOptions, ignore
 from kanoe.verbs.revive import Revival
 from kanoe.verbs.run import RunOptions, _Job, _run_cells
@@ -86,14 +87,14 @@ def test_a_kernel_that_does_not_start_ends_the_run_only_in_the_first_environment
     source = read_source(write_notebook(tmp_path / "x.ipynb", "1"))
     store, stop = open_store(), Stop()
     folder = RunFolder("x", source, make_directory(tmp_path / "out"), Records(store.records), ignore)
-    plan = session_plan(tmp_path, Tool("none"), python=Path("/bin/false"))
+    watched = Watched(session_plan(tmp_path, Tool("none"), python=Path("/bin/false")), memory=None)
     revival = Revival(source, EnvironmentOptions(), store, ignore, stop)
     options = RunOptions(secrets=Secrets({}))
     job = _Job(source, options, store, folder, Data((), ()), ResourceLimits(), None, stop)
     with pytest.raises(UnavailableError):
-        _run_cells(job, plan, revival)
+        _run_cells(job, watched, revival)
     revival.number = 2
-    failure = _run_cells(job, plan, revival)
+    failure = _run_cells(job, watched, revival)
     assert failure is not None
     assert failure.cell == -1
     assert str(failure).startswith("the start: the notebook's process ended at its start")

@@ -381,10 +381,10 @@ class Tracker:
         self._note_written(described, groups, touched, deleted, bound, cell.before, found, budget)
 
     def _is_users(self, name, cell):
-        if name in self.own:
-            return self.after[name] is not self.own[name]
         if name in _LAST:
             return name in cell.mentions.binds or "name:" + name in self.state
+        if name in self.own:
+            return self.after[name] is not self.own[name]
         return not _is_shells(name)
 
     def _is_there(self, reference):
