@@ -9,10 +9,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from kanoe import __version__
-from kanoe.back.failures import Circumstances, explain_failure, explain_limit_near
 from kanoe.back.masking import Mask, masked
 from kanoe.back.run_folder import RunFolder, Watch, make_directory, new_run_id
 from kanoe.back.sessions import SessionPlan, SessionRunner
@@ -58,7 +57,10 @@ from kanoe.verbs.revive import Failure, Revival
 from kanoe.verbs.sandbox import Data, SandboxOptions, attach_data, laid_out, wanted_gpu
 from kanoe.verbs.secrets import missing_secrets, resolve_secrets
 from kanoe.verbs.variables import check_variables
-from kanoe.verbs.verify import NotVerifiedError, Trial, Witness, explain_proof, not_verified, verify_run
+
+if TYPE_CHECKING:
+    from kanoe.back.failures import Circumstances
+    from kanoe.verbs.verify import Witness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +224,7 @@ def _run_attempts(job: _Job) -> None:
     revival = Revival(job.source, job.options, job.store, job.folder.take, job.stop, revive=job.options.revive)
     ready: Ready | None = until_stopped(revival.first, job.stop)
     while ready is not None:
-        used, witness = ready, Witness() if job.options.verify else None
+        used, witness = ready, _new_witness() if job.options.verify else None
         with _session(job, ready) as watched, compiling(ready.environment):
             failure = _run_cells(job, watched, revival, witness)
         if failure is None or job.stop.requested:
@@ -245,11 +247,19 @@ def _nothing_to_verify() -> Diagnostic:
     return error("usage", message, place="--verify", hint="Leave one of both out")
 
 
+def _new_witness() -> Witness:
+    from kanoe.verbs.verify import Witness  # noqa: PLC0415 - a run that is not verified does not pay for it
+
+    return Witness()
+
+
 def _verify(job: _Job, ready: Ready, witness: Witness, *, chosen: bool) -> None:
     """Compare the run with a fresh one, and let it fail where they differ."""
+    from kanoe.verbs import verify  # noqa: PLC0415 - see above
+
     name, folder = job.source.path.name, job.folder
     folder.take(StageChanged(stage="verify", text="from top to bottom in a fresh kernel"))
-    trial = Trial(
+    trial = verify.Trial(
         job.source,
         steps_of(job.source, job.options),
         _limits_of(job.options),
@@ -261,14 +271,14 @@ def _verify(job: _Job, ready: Ready, witness: Witness, *, chosen: bool) -> None:
     )
     try:
         if not chosen:
-            raise NotVerifiedError("several environments were tried, and it failed in all")
-        proof = verify_run(trial, witness)
-    except NotVerifiedError as problem:
-        folder.prove(None, [not_verified(name, str(problem))])
+            raise verify.NotVerifiedError("several environments were tried, and it failed in all")
+        proof = verify.verify_run(trial, witness)
+    except verify.NotVerifiedError as problem:
+        folder.prove(None, [verify.not_verified(name, str(problem))])
     except UnavailableError as problem:
-        folder.prove(None, [not_verified(name, problem.diagnostics[0].message)])
+        folder.prove(None, [verify.not_verified(name, problem.diagnostics[0].message)])
     else:
-        folder.prove(proof.as_dict(), explain_proof(proof, witness, trial))
+        folder.prove(proof.as_dict(), verify.explain_proof(proof, witness, trial))
 
 
 # An interrupt ends a run within three seconds in all.
@@ -439,10 +449,9 @@ def _hashing(sources: Sequence[DataSource], contents: Contents, folder: RunFolde
 def _run_cells(job: _Job, watched: Watched, revival: Revival, witness: Witness | None = None) -> Failure | None:
     """Run the cells and explain what fails; returns what another environment may mend."""
     plan, memory = watched.plan, watched.memory
-    name, options, folder, stop = job.source.path.name, job.options, job.folder, job.stop
+    options, folder, stop = job.options, job.folder, job.stop
     steps = [replace(step, task=replace(step.task, attempt=revival.number)) for step in steps_of(job.source, options)]
     by_task = {step.task.id: step for step in steps}
-    circumstances = Circumstances(name, plan.layout.internet, plan.tool.kind != "none", plan.layout.limits)
     limits = _limits_of(options, revival.spent)
     take, heard = _overheard(folder, watched, witness)
     runner = masked(SessionRunner(plan, stop), job.secrets.values())
@@ -452,14 +461,14 @@ def _run_cells(job: _Job, watched: Watched, revival: Revival, witness: Witness |
     try:
         for event in run_program(steps, runner, limits, stop, idle=folder.idle, memory=heard, state=watched.state):
             take(event)
-            _remark(job, by_task, event, circumstances)
+            _remark(job, by_task, event, plan)
             if isinstance(event, SessionStarted) and memory is not None:
                 memory.keep_language(event.language)
             if isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
                 step = by_task[event.task]
                 if not (step.error_expected and not event.details.get("fatal")):
                     found = _failure(step.task, event, time.monotonic() - started)
-                    folder.note(_explain(job, step.task, event, circumstances, revival.advise(found)))
+                    folder.note(_explain(job, step.task, event, plan, revival.advise(found)))
                     failure = failure or found
         if stop.requested:
             folder.note(info("run-cancelled", "the run was interrupted", hint="What ran before is in the run's folder"))
@@ -477,11 +486,13 @@ def _run_cells(job: _Job, watched: Watched, revival: Revival, witness: Witness |
     return failure
 
 
-def _remark(job: _Job, steps: Mapping[str, Step], event: Event, circumstances: Circumstances) -> None:
+def _remark(job: _Job, steps: Mapping[str, Step], event: Event, plan: SessionPlan) -> None:
     """Note what an event tells besides itself, where that is no failure."""
     name, folder = job.source.path.name, job.folder
     if isinstance(event, LimitNear):
-        folder.note(explain_limit_near(steps[event.task].task, event, circumstances))
+        from kanoe.back.failures import explain_limit_near  # noqa: PLC0415 - a run where all is well does not pay for it
+
+        folder.note(explain_limit_near(steps[event.task].task, event, _circumstances(job, plan)))
     elif isinstance(event, TaskHeld) and not event.needs:
         folder.note(_explain_unwatched(name, steps[event.task].task, event))
     elif isinstance(event, TaskEnded) and event.state is TaskState.FAILED:
@@ -497,11 +508,20 @@ def _explain_unwatched(name: str, task: Task, held: TaskHeld) -> Diagnostic:
     return warning("cells-unwatched", message, place=cell_place(name, task.cell), hint=hint)
 
 
-def _explain(job: _Job, task: Task, ended: TaskEnded, circumstances: Circumstances, advice: str | None) -> Diagnostic:
+def _explain(job: _Job, task: Task, ended: TaskEnded, plan: SessionPlan, advice: str | None) -> Diagnostic:
     """Return the diagnostic of a cell that failed, with the best hint that there is."""
-    explained = explain_failure(task, ended, circumstances)
+    from kanoe.back.failures import explain_failure  # noqa: PLC0415 - a run where all is well does not pay for it
+
+    explained = explain_failure(task, ended, _circumstances(job, plan))
     missed = explain_name_error(job.source.notebook, task.cell, ended.details.get("error") or {})
     return replace(explained, hint=advice or missed or explained.hint)
+
+
+def _circumstances(job: _Job, plan: SessionPlan) -> Circumstances:
+    from kanoe.back.failures import Circumstances  # noqa: PLC0415 - see above
+
+    layout = plan.layout
+    return Circumstances(job.source.path.name, layout.internet, plan.tool.kind != "none", layout.limits)
 
 
 def _overheard(folder: RunFolder, watched: Watched, witness: Witness | None) -> tuple[Watch, Memory | None]:
