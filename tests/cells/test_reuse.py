@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
+import zlib
 from pathlib import Path
 
 import pytest
@@ -151,6 +154,7 @@ def test_a_secret_is_in_no_trace_and_no_blob(world: World, own_store: Path) -> N
             "header = {'auth': 'Bearer ' + key}",
             "import os\nos.environ['COPY'] = key",
             "print(len(header['auth']))",
+            "import pandas as pd\nframe = pd.DataFrame({key: [1]})",
         ),
     )
     first = world.run(path, secrets={"KEY": secret})
@@ -158,6 +162,10 @@ def test_a_secret_is_in_no_trace_and_no_blob(world: World, own_store: Path) -> N
     for file in own_store.rglob("*"):
         if file.is_file() and "environments" not in file.parts:
             assert secret.encode() not in file.read_bytes(), file
+    with contextlib.closing(sqlite3.connect(own_store / "traces.sqlite")) as connection:
+        bodies = [zlib.decompress(body) for (body,) in connection.execute("SELECT body FROM traces")]
+    assert len(bodies) >= 5
+    assert not [body for body in bodies if secret.encode() in body]
     second = world.run(path, secrets={"KEY": secret})
     assert not list(differences(second, first))
     other = world.run(path, secrets={"KEY": "another"})

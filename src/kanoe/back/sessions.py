@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kanoe.back.limit_texts import describe_limit
-from kanoe.back.tracking import FINISH, PREPARE, REPLIES, RESTORE, Answer, MalformedError, TrackedSession, Tracking
+from kanoe.back.tracking import (
+    FINISH,
+    PREPARE,
+    REPLIES,
+    RESTORE,
+    Answer,
+    MalformedError,
+    NarrowError,
+    TrackedSession,
+    Tracking,
+)
 from kanoe.back.widgets import OutputWidgets
 from kanoe.base.diagnostics import error
 from kanoe.base.errors import UnavailableError
@@ -219,7 +229,8 @@ class SessionRunner:
         try:
             trace = self._tracked.take_trace(running.reply or {})
         except (MalformedError, OSError) as problem:
-            return replace(ended, details={**ended.details, "unwatched": str(problem)[:2000]})
+            narrow = isinstance(problem, NarrowError)
+            return replace(ended, details={**ended.details, "unwatched": str(problem)[:2000], "narrow": narrow})
         return replace(
             ended, trace=replace(trace, seconds=ended.seconds, cpu=ended.cpu, memory=ended.memory, error=ended.reason)
         )

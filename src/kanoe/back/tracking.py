@@ -79,6 +79,10 @@ class MalformedError(Exception):
     """A reply makes no sense."""
 
 
+class NarrowError(MalformedError):
+    """The cell looked up a name that had not been brought: nobody foresaw that."""
+
+
 class TrackedSession:
     """What one session holds, as far as Kanoe knows."""
 
@@ -87,6 +91,7 @@ class TrackedSession:
         self._known: Mapping[Reference, Value] = {}
         self._taken: dict[str, str] = {}
         self._told: dict[str, str] = {}
+        self._earlier: Sequence[str] = ()
 
     def prepare(self, task: Task) -> dict[str, Any]:
         """Return the first request's content: what differs between the session and the state that the task starts from."""
@@ -98,7 +103,7 @@ class TrackedSession:
             if known.get(reference) is not value and known.get(reference) != value and _in_session(reference)
         }
         gone = [reference for reference in known if reference not in wanted and _in_session(reference)]
-        self._known = wanted
+        self._known, self._earlier = wanted, task.earlier
         told, self._told = self._told, {}
         laid = self._tracking.tree.take_changes()
         return {
@@ -124,7 +129,7 @@ class TrackedSession:
             missing = self._give([_blob(entry) for entry in _list(content.get("blobs"))])
             if missing:
                 return Answer("held", needs=tuple(self._users(missing)))
-            return Answer("request")
+            return Answer("request", {"earlier": self._earlier})
         return Answer("lost", why=_text(content.get("why")))
 
     def _give(self, blobs: Sequence[str]) -> set[str]:
@@ -144,12 +149,13 @@ class TrackedSession:
 
         Raises:
             MalformedError: the reply makes no sense.
+            NarrowError: the cell has to run again, with all variables there.
             OSError: the bytes cannot be kept.
         """
         if content.get("status") != "finished":
             raise MalformedError(_text(content.get("why")) + " " + _text(content.get("trace")))
         if content.get("complete") is not True:
-            raise MalformedError("it looked names up in a way that nobody foresees")
+            raise NarrowError("it looked names up in a way that nobody foresees")
         stored = [_mapping(entry) for entry in _list(content.get("bundles"))]
         written = {_reference(name): entry for name, entry in _mapping(content.get("writes")).items()}
         files = {name: written.pop(name) for name in list(written) if name.startswith(FILE)}

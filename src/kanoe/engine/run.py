@@ -107,6 +107,8 @@ class _Walk:
     ending: str | None = None
     # Steps that must run whatever is remembered: an execution of them came to something else than the one before.
     unsteady: set[int] = field(default_factory=set)
+    # Steps that need every variable there is: an execution of them looked up one that nobody foresaw.
+    wide: set[int] = field(default_factory=set)
     restarts: int = 0
     session: str | None = None
     executions: dict[int, str] = field(default_factory=dict)
@@ -131,12 +133,13 @@ class _Walk:
         """Reuse a step or run it."""
         step = replace(step, task=self._counted(step.task, self.position))
         if self.memory is not None:
-            self.state.begin([earlier.task.code for earlier in self.steps[: self.position] if earlier.skip is None])
+            self.state.begin(step.task.earlier)
         verdict = Verdict(None, self._unsteady_reason())
         if verdict.reason is None and self.memory is not None:
             verdict = self.memory.look_up(step, self.state)
         reason = verdict.reason
-        step = replace(step, task=replace(step.task, names=verdict.names))
+        names = verdict.names if self.position not in self.wide else self._names()
+        step = replace(step, task=replace(step.task, names=names))
         if verdict.trace is not None:
             if self._take_in(verdict.trace):
                 yield from self._retell(step, verdict, verdict.trace)
@@ -148,6 +151,9 @@ class _Walk:
             return
         self._judge(step, ended)
         self.position += 1
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(name.removeprefix("name:") for name in self.state.values if name.startswith("name:"))
 
     def _unsteady_reason(self) -> str | None:
         return "it came to something else when it ran again" if self.position in self.unsteady else None
@@ -216,7 +222,11 @@ class _Walk:
             over = self._over()
             if over is None:
                 yield TaskHeld(task=step.task.id, needs=(), reason=str(last.details.get("unwatched", "")))
-                self._forget()
+                if last.details.get("narrow") and self.position not in self.wide:
+                    self.wide.add(self.position)
+                    self._go_back(self.position)
+                else:
+                    self._forget()
                 return None
             last = _cut_off(last, over)
         yield replace(last, reason=last.reason or reason)
@@ -255,8 +265,9 @@ class _Walk:
 
     def _counted(self, task: Task, position: int) -> Task:
         """Return a task with the number that Jupyter gives it in a run from top to bottom."""
-        count = 1 + sum(earlier.skip is None for earlier in self.steps[:position])
-        return replace(task, count=count if self.memory is not None else None, session=self.session)
+        earlier = tuple(step.task.code for step in self.steps[:position] if step.skip is None)
+        count = 1 + len(earlier) if self.memory is not None else None
+        return replace(task, count=count, earlier=earlier, session=self.session)
 
     def _commit(self, step: Step, ended: TaskEnded, messages: _Messages) -> bool:
         """Take in what a step wrote, and remember it if it may be reused; whether it is known what the next step finds."""
@@ -295,6 +306,7 @@ class _Walk:
             if not self._run_again(position):
                 if not self.stop.requested:
                     self._go_back(position)
+                    self.unsteady.add(position)
                 return False
         if not positions:
             self._forget()
@@ -335,7 +347,6 @@ class _Walk:
         self.state.rewind(position)
         # What ran again left its threads and files' handles where the cell is to run for all to see.
         self.session = f"again {self.restarts}"
-        self.unsteady.add(position)
         self.position = position
 
     def _forget(self) -> None:

@@ -25,6 +25,7 @@ class Task:
         state: what everything holds that the cell can read; `None`: whatever the session holds, and nothing is watched.
         count: the number that Jupyter gives the execution; `None`: the session's next.
         names: variables that the code looked up in earlier executions, by whatever means.
+        earlier: the sources of the cells that run before it.
         execution: what names the execution; a replay has the name of what it repeats.
         speculative: whether it may turn out that the task was not to run: its effects must wait. No runner does that yet.
         session: which session it should run in, where there are several. No runner has several yet.
@@ -39,6 +40,7 @@ class Task:
     state: Mapping[Reference, Value] | None = None
     count: int | None = None
     names: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
     execution: str = ""
     speculative: bool = False
     session: str | None = None

@@ -63,6 +63,7 @@ def all_channels(shell, definitions=None):  # noqa: ARG001
         logged.Logging(imports),
         interactive.Configuration(shell, imports) if shell is not None else None,
         interactive.Hooks(shell, imports),
+        interactive.LastError(),
         opaque.Opaque(imports),
         network.Network(),
         effects.Running(children),

@@ -17,7 +17,7 @@ import types
 
 from kanoe_worker.track import encoded
 from kanoe_worker.track.encoded import Written, digest_of, hash_below
-from kanoe_worker.track.interactive import SYSTEM_HOOKS, of_notebook
+from kanoe_worker.track.interactive import LAST_ERRORS, SYSTEM_HOOKS, of_notebook
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _HEAP_TYPE = 1 << 9
@@ -299,7 +299,7 @@ class Patches(object):
 
     def _counts(self, module, path, name, old, new):
         """Say whether the notebook, or another library, did this."""
-        if isinstance(new, types.ModuleType) or (module in ("sys", "threading") and name in SYSTEM_HOOKS):
+        if isinstance(new, types.ModuleType) or (module in ("sys", "threading") and name in SYSTEM_HOOKS + LAST_ERRORS):
             return False
         if isinstance(new, _CODE):
             if by_notebook(new):

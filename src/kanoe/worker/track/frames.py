@@ -18,7 +18,7 @@ _TRUSTED = frozenset(
     "IPython ipykernel traitlets jupyter_client jupyter_core comm tornado zmq debugpy kanoe_worker"
     " logging warnings collections enum typing typing_extensions abc dataclasses traceback unittest contextlib asyncio threading"
     " concurrent multiprocessing importlib functools _pytest weakref codeop linecache"
-    " numpy pandas matplotlib scipy sklearn tqdm joblib numba torch tensorflow keras jax absl google six attr attrs".split()
+    " numpy pandas matplotlib scipy sklearn tqdm joblib ipywidgets numba torch tensorflow keras jax absl google six attr attrs".split()
 )
 _LOOKS = frozenset(["f_globals", "f_locals"])
 _HARMLESS_PARTS = frozenset(

@@ -5,13 +5,18 @@ callbacks of events, transformers, `sys.excepthook`, streams. What libraries reg
 """
 
 import functools
+import os
+import re
 import sys
 import threading
 import types
 
+from kanoe_worker.track.encoded import Written, digest_of
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.settings import Keyed
 
+LAST_ERROR = "opaque:error"
+LAST_ERRORS = ("last_type", "last_value", "last_traceback", "last_exc")
 SYSTEM_HOOKS = ("excepthook", "displayhook", "stdout", "stderr", "stdin", "breakpointhook", "unraisablehook")
 _TRANSFORMERS = ("input_transformers_cleanup", "input_transformers_post", "ast_transformers")
 _PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, set)
@@ -220,6 +225,74 @@ class Hooks(Keyed):
 
     def _put_exceptions(self, _name, value):
         self._shell.set_custom_exc(*(value or ((), None)))
+
+
+class LastError(object):
+    """The channel of the last error that a cell raised, in `sys.last_value` and its like: an error that a later cell looks at has no bytes."""
+
+    def __init__(self):
+        self._before = _last_error()
+
+    def owns(self, reference):
+        """See `channels`."""
+        return reference == LAST_ERROR
+
+    def begin(self):
+        """See `channels`."""
+        self._before = _last_error()
+
+    def end(self):
+        """See `channels`; that a cell looks at the error is known by its code."""
+        if all(one is other for one, other in zip(_last_error(), self._before)):  # noqa: B905 - Python 3.9 knows no `strict`
+            return {}, {}
+        return {}, {LAST_ERROR: Written(digest_of(os.urandom(32)), None, "an error that was raised")}
+
+    def restore(self, values):
+        """See `channels`."""
+        if LAST_ERROR in values:
+            for name in LAST_ERRORS:
+                sys.__dict__.pop(name, None)
+        return {}
+
+    def initial(self):
+        """See `channels`."""
+        return {}
+
+    def held(self):
+        """See `channels`."""
+        return []
+
+
+def _last_error():
+    return [sys.__dict__.get(name) for name in LAST_ERRORS]
+
+
+def remember_sources(shell, parsed, sources):
+    """Let the shell believe that these cells ran in it: `In`, `_i`, `%history`.
+
+    Args:
+        shell: IPython's.
+        parsed: the list `In`.
+        sources: of all cells that ran, in order.
+    """
+    raw, numbered = [""], {}
+    parsed[:] = [""]
+    for number, source in enumerate(sources, 1):
+        # Jupyter forgets these, as IPython does.
+        if re.match(r"(exit|quit)(\s*\(.*\))?$", source.strip()):
+            continue
+        try:
+            code = shell.input_transformer_manager.transform_cell(source)
+        except Exception:
+            code = source
+        parsed.append(code.rstrip("\n"))
+        raw.append(source.rstrip("\n"))
+        numbered["_i%d" % number] = raw[-1]
+    manager = shell.history_manager
+    manager.input_hist_raw[:] = raw
+    last = ([""] * 4 + raw[1:])[-4:]
+    manager._iii, manager._ii, manager._i, manager._i00 = last
+    shell.user_ns.update(numbered, _i=last[2], _ii=last[1], _iii=last[0])
 
 
 def of_notebook(value):

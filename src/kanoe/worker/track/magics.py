@@ -18,6 +18,9 @@ _QUIET = frozenset(
 # These look at the text of cells, by their numbers: `%save f 1-3`; a word may name a variable that holds a text or a Macro.
 _HISTORY = frozenset("edit hist history load macro pastebin recall rep rerun save".split())
 _RUNS_HISTORY = frozenset(["edit", "rerun"])
+# These look at the folders where the notebook has been, and add to them.
+_FOLDERS = frozenset(["bookmark", "cd", "dhist", "popd", "pushd"])
+_LAST_ERROR = frozenset(["debug", "tb"])
 _BINDING = frozenset(
     ["pylab", "cython", "sc", "bash", "sh", "script", "perl", "ruby", "python", "python2", "python3", "pypy"]
 )
@@ -115,6 +118,10 @@ class Magics(object):
         """Walk one magic."""
         for word in bytecode.expanded(line):
             flow.look_up(word)
+        if name in _FOLDERS:
+            flow.look_up("_dh")
+        if name in _LAST_ERROR:
+            flow.mentions.history = True
         if not self._is_ipythons(name, body is not None):
             flow.mentions.everything = True
         elif name in _HISTORY or name == "notebook":

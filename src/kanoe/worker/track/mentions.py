@@ -22,9 +22,10 @@ STRING_READERS = frozenset(
     "query eval evaluate re_evaluate sql execute sqldf from_query from_formula from_query_string dmatrix dmatrices ols gls wls glm"
     " logit probit mixedlm gee rlm quantreg poisson phreg anova_lm model_matrix get_type_hints validate getArguments".split()
 )
-# Attributes that lead to the text of the cells that ran before, and variables that hold it.
+# Attributes that lead to the text of the cells that ran before, and to the last error that one of them raised.
 HISTORY = frozenset(
-    "history_manager HistoryManager HistoryAccessor input_hist_raw input_hist_parsed extract_input_lines find_user_code".split()
+    "history_manager HistoryManager HistoryAccessor input_hist_raw input_hist_parsed extract_input_lines find_user_code"
+    " last_type last_value last_traceback last_exc print_last".split()
 )
 _INPUTS = frozenset(["In", "_ih", "_i", "_ii", "_iii"])
 FILE = "<kanoe>"  # the name under which code is compiled that does not run
@@ -45,7 +46,7 @@ class Mentions(object):
     binds       global names it may bind; `*`: others too, that cannot be known
     deletes     global names it may delete
     everything  whether it may look at all names at once: `sys._getframe`, `get_ipython().user_ns`
-    history     whether it may look at the text of cells that ran before: `In`, `_i`, `%history`
+    history     whether it may look at the text of cells that ran before, or at their last error: `In`, `_i`, `%history`, `%tb`
     lookers     builtins it uses that look at all names, unless the notebook has names of its own like these: `globals`, `dir`
     strings     identifiers in string constants that a library may look up: `query('a < @x')`
     words       identifiers in all other string constants

@@ -22,6 +22,7 @@ from kanoe_worker.track import (
     encoded,
     files,
     frames,
+    interactive,
     kinds,
     opaque,
     randoms,
@@ -33,7 +34,9 @@ from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 # Names that Jupyter itself puts into the namespace.
 _LAST = ("_", "__", "___")
-_HISTORY = ("__warningregistry__", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "In", "Out", "_exit_code")
+_HISTORY = ("__warningregistry__", "_i", "_ii", "_iii", "_ih", "_oh", "In", "Out")
+# The folders that `%cd` has been in: a list of the shell's own to which it adds.
+_FOLDERS = "_dh"
 # Everything that is recorded costs something; smaller than this is kept whatever it cost to make.
 _CHEAP_BYTES = 1 << 20
 _KEEP_BYTES_PER_SECOND = 300e6
@@ -59,6 +62,7 @@ class Tracker:
             name: value for name, value in self.namespace.items() if name in ("In", "Out") or not _is_shells(name)
         }
         self.history = {name: self.namespace[name] for name in ("In", "Out")}
+        self.first_folders = list(self.namespace.get(_FOLDERS, ()))
         self.after = {}  # the names as the cell left them, until it is told
         self.state = {}
         self.live = set()
@@ -115,11 +119,6 @@ class Tracker:
         if closure.everything:
             cell.definitions.update(reference for reference in self.state if reference.startswith("def:"))
         wanted = self._wanted(cell)
-        if getattr(closure, "history", False) and len(self.history["In"]) != cell.count:
-            return {
-                "status": "lost",
-                "why": "it looks at the cells that ran before it, which did not run in this session",
-            }
         held = [reference for reference in wanted if self._is_lost(reference)]
         held += self._held_channels(cell)
         if held:
@@ -129,12 +128,14 @@ class Tracker:
         blobs += [
             self.state[reference]["blob"] for reference in self.changed if self.state.get(reference, {}).get("blob")
         ]
-        if blobs:
+        if blobs or closure.history:
             return {"status": "wants", "blobs": sorted(set(blobs))}
         return self._begin()
 
     def restore(self, content):
         """Restore what the cell needs; the blobs are in the folder `given`."""
+        if self.cell.closure.history:
+            interactive.remember_sources(self.shell, self.history["In"], content["earlier"])
         return self._begin()
 
     def _begin(self):
@@ -199,6 +200,8 @@ class Tracker:
             self.namespace.pop(name, None)
             if name in self.own:
                 self.namespace[name] = self.own[name]
+            if name == _FOLDERS and type(self.own.get(name)) is list:
+                self.own[name][:] = self.first_folders
         elif kind == "out":
             self.history["Out"].pop(int(name), None)
             self.namespace.pop("_" + name, None)
@@ -302,7 +305,11 @@ class Tracker:
             kind, _, name = reference.partition(":")
             if entry is None or kind not in ("effect", "opaque", "setting", "random") or entry.get("blob"):
                 continue
-            if kind != "opaque" or opaque.may_touch(name, packages):
+            if reference == interactive.LAST_ERROR:
+                touches = cell.closure.history
+            else:
+                touches = kind != "opaque" or opaque.may_touch(name, packages)
+            if touches:
                 held.append(reference)
         return held
 
@@ -342,8 +349,9 @@ class Tracker:
             channel_reads, channel_writes = channel.end()
             found.take_channel(channel_reads, channel_writes, self)
         self._compare_values(cell, found, content.get("budget", 0.0))
-        if getattr(cell.closure, "history", False):
+        if cell.closure.history:
             found.reads["source:earlier"] = files.AS_FOUND
+            found.reads[interactive.LAST_ERROR] = found.before.get(interactive.LAST_ERROR)
         if "kaggle_secrets" in sys.modules:
             found.reads["secret:all"] = files.AS_FOUND
         found.derive()
@@ -383,8 +391,8 @@ class Tracker:
     def _is_users(self, name, cell):
         if name in _LAST:
             return name in cell.mentions.binds or "name:" + name in self.state
-        if name in self.own:
-            return self.after[name] is not self.own[name]
+        if name in self.own and self.after[name] is self.own[name]:
+            return name == _FOLDERS and type(self.own[name]) is list and len(self.own[name]) > len(self.first_folders)
         return not _is_shells(name)
 
     def _is_there(self, reference):
