@@ -18,7 +18,6 @@ from typing import Any
 
 from kanoe.engine.events import TaskEnded, TaskEvent, TaskMessage
 from kanoe.engine.runner import Runner, Task
-from kanoe.ir.trace import Value
 
 MASK = "***"
 SHORTEST = 4  # characters of a value that is masked
@@ -27,8 +26,6 @@ _SHORTEST_LINE = 8
 _SHORTEST_CORE = 8
 # Where a secret can stand only by chance: a short one would break the picture.
 _PICTURES = re.compile(r"image/(?!svg)|application/pdf|audio/|video/")
-# What the worker tells people of a value.
-_TOLD = "summary"
 _SHOWS = ("display_data", "execute_result", "update_display_data")
 
 
@@ -171,9 +168,7 @@ class MaskedRunner:
                 key: self._mask.value(value, keys=False) if key in ("error", "said") else value
                 for key, value in event.details.items()
             }
-            yield self._without_trace(
-                replace(event, reason=event.reason and self._mask.text(event.reason), details=details)
-            )
+            yield replace(event, reason=event.reason and self._mask.text(event.reason), details=details)
         elif isinstance(event, TaskMessage) and event.message == "stream":
             yield from self._take_stream(event)
         elif isinstance(event, TaskMessage):
@@ -181,20 +176,6 @@ class MaskedRunner:
             yield replace(event, content=_content(event.message, event.content, self._mask))
         else:
             yield event
-
-    def _without_trace(self, ended: TaskEnded) -> TaskEnded:
-        """Mask what a trace tells people; one whose references hold a value would not be true without it, and is none."""
-        trace = ended.trace
-        if trace is None:
-            return ended
-        if any(self._mask.text(reference) != reference for reference in (*trace.reads, *trace.writes)):
-            return replace(ended, trace=None, details={**ended.details, "unwatched": "a file's name holds a secret"})
-        writes = {reference: value and self._told(value) for reference, value in trace.writes.items()}
-        return replace(ended, trace=replace(trace, writes=writes))
-
-    def _told(self, value: Value) -> Value:
-        told = self._mask.value(value.summary.get(_TOLD), keys=True)
-        return value if told is None else replace(value, summary={**value.summary, _TOLD: told})
 
     def _take_stream(self, event: TaskMessage) -> Iterator[TaskMessage]:
         name = str(event.content.get("name"))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from kanoe.back.masking import Mask
 from kanoe.back.tree import Tree
 from kanoe.engine.runner import Task
 from kanoe.ir.folders import DERIVED, FILE
@@ -49,6 +50,7 @@ class Tracking:
         given: the folder that it reads.
         tree: the files of the session's folders.
         configuration: what the worker is told of these folders, as it sees them.
+        mask: finds what nothing that is kept may hold.
     """
 
     blobs: BlobStore
@@ -56,6 +58,7 @@ class Tracking:
     given: Path
     tree: Tree
     configuration: Mapping[str, Any]
+    mask: Mask = field(default_factory=lambda: Mask(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,8 @@ class TrackedSession:
             for reference, entry in written.items()
         }
         writes |= self._tracking.tree.take_in(files)
+        if any(self._tracking.mask.text(reference) != reference for reference in (*reads, *writes)):
+            raise MalformedError("the name of a file or variable holds a secret")
         for bundle in bundles:
             if not all(writes.get(member) is not None for member in bundle.members):
                 raise MalformedError("a bundle's member was not written")
@@ -212,6 +217,8 @@ class TrackedSession:
             bundle = bundles[number]
         needs = tuple(_reference(need) for need in _list(entry.get("needs", [])))
         summary = {name: entry[name] for name in _TOLD if entry.get(name) is not None}
+        if "summary" in summary:
+            summary["summary"] = self._tracking.mask.value(summary["summary"])
         kept = self._taken.get(blob) if isinstance(blob, str) else None
         return Value(_hash(entry.get("hash")), needs, bundle, kept, _text(entry.get("type")), summary)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kanoe.back.kept_secrets import SecretBlobs
+from kanoe.back.masking import Mask
 from kanoe.back.memory import ALWAYS_RUN_TAG, Origin, StoreMemory
 from kanoe.back.sessions import SessionPlan
 from kanoe.back.tracking import BlobStore as SessionBlobs
@@ -120,7 +121,7 @@ def tracked(
         "apart": [str(path) for path in layout.tools],
         "seed": hash_text("seed", origin_of(source)),
     }
-    tracking = Tracking(blobs, layout.folders.staging, layout.folders.given, tree, configuration)
+    tracking = Tracking(blobs, layout.folders.staging, layout.folders.given, tree, configuration, Mask(secrets.values()))
     return replace(plan, tracking=tracking), State(outside.hash_of)
 
 

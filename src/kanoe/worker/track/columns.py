@@ -14,11 +14,12 @@ from kanoe_worker.track import digest
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 LEAST = 512  # shorter columns are walked element by element
-_TEXT = frozenset(map(id, (str, type(None))))
 _TEXT_AND_NUMBERS = frozenset(map(id, (str, type(None), float)))
 _VERSION = 2
 _SAMPLE = 4096
 _SEPARATOR = "\0"
+_NUMBER = 2  # mark of what is not a number
+_AT_ONCE = 1 << 13
 
 
 class Columns(object):
@@ -27,100 +28,129 @@ class Columns(object):
     def __init__(self):
         self._known = {}
 
-    def digest(self, column, elements):
-        """Return the digest of a column, and its bytes if they had to be made; None where it is not one of strings.
+    def digest(self, column, flat):
+        """Return the digest of a column, its bytes in pieces if they had to be made, and how many there are.
 
         Args:
             column: a contiguous array of objects.
-            elements: called for the list of its elements, in the order of memory.
-        """
-        place = (column.__array_interface__["data"][0], column.nbytes)
-        known = self._known.get(place)
-        if known is not None and digest.equal(place[0], known[1].__array_interface__["data"][0], place[1]):
-            return known[2], None
-        data = encode(column, elements)
-        if data is None:
-            return None
-        value = digest.of_parts("column", data)
-        self.remember(column, value)
-        return value, data
+            flat: its elements in the order of memory, of one dimension.
 
-    def remember(self, column, value):
+        Returns:
+            None where it is not one of strings.
+        """
+        place = _place(column)
+        known = self._known.get(place) or self._twin(place)
+        if known is not None and digest.equal(place[0], _place(known[1])[0], place[1]):
+            if place not in self._known:
+                self.remember(column, *known[2:])
+            return known[2], None, known[3]
+        pieces = encode(flat)
+        if pieces is None:
+            return None
+        value, size = digest.of_pieces("column", pieces), sum(map(len, pieces))
+        self.remember(column, value, size)
+        return value, pieces, size
+
+    def _twin(self, place):
+        """Return a column that begins and ends with the very same objects."""
+        ends = _ends(place[0], place[1])
+        for (_, size), known in self._known.items():
+            if size == place[1] and _ends(_place(known[1])[0], size) == ends:
+                return known
+        return None
+
+    def remember(self, column, value, size):
         """Note what a column holds now, as long as it lives."""
-        place = (column.__array_interface__["data"][0], column.nbytes)
+        place = _place(column)
 
         def forget(dead):
             if place in self._known and self._known[place][0] is dead:
                 del self._known[place]
 
-        self._known[place] = (weakref.ref(column, forget), column.copy(order="K"), value)
+        self._known[place] = (weakref.ref(column, forget), column.copy(order="K"), value, size)
 
 
-def encode(column, elements):
-    """Return a column's bytes, None where it is not one of strings; equal columns give equal bytes.
+def _place(column):
+    return column.__array_interface__["data"][0], column.nbytes
+
+
+def _ends(address, size):
+    return ctypes.string_at(address, _WORD), ctypes.string_at(address + size - _WORD, _WORD)
+
+
+def encode(flat):
+    """Return the bytes of a column in pieces, None where it is not one of strings; equal columns give equal bytes.
+
+    One piece after another, each small enough for the processor's cache: otherwise to look at a million strings, to take them
+    and to copy their text would each wait for memory.
 
     Args:
-        column: a contiguous array of objects.
-        elements: called for the list of its elements, in the order of memory.
+        flat: a contiguous array of objects, of one dimension.
     """
     numpy = sys.modules["numpy"]
-    marks = _marks(column, numpy)
-    if marks is None:
-        return None
-    found = elements()
-    if marks.any():
-        missing = marks.nonzero()[0].tolist()
-        for place in missing:
+    marks_of = _heads(flat, numpy) if _READABLE else _marks_slowly
+    marks, pieces, separators = [], [], 0
+    for start in range(0, len(flat), _AT_ONCE):
+        found = flat[start : start + _AT_ONCE].tolist()
+        some = marks_of(flat[start : start + _AT_ONCE], start, numpy)
+        if some is None:
+            return None
+        marks.append(some)
+        for place in some.nonzero()[0].tolist():
             found[place] = ""
-        head = b"n" + struct.pack("<Q", len(marks)) + marks.tobytes()
-    else:
-        head = b"t"
-    text = _SEPARATOR.join(found).encode("utf-8", "surrogatepass")
-    if text.count(b"\0") == len(found) - 1:
-        return head + text
-    nothing = (None, None, float("nan"))
-    if head != b"t":
-        for place in missing:
-            found[place] = nothing[marks[place]]
-    return b"m" + marshal.dumps(found, _VERSION)
+        if start:
+            found.insert(0, "")
+        piece = _SEPARATOR.join(found).encode("utf-8", "surrogatepass")
+        separators += piece.count(b"\0")
+        pieces.append(piece)
+    marks = numpy.concatenate(marks)
+    if (marks == _NUMBER).any() and marks.all():
+        return None
+    if separators != len(flat) - 1:
+        nothing = (None, None, float("nan"))
+        elements = [nothing[mark] if mark else one for mark, one in zip(marks.tolist(), flat.tolist())]  # noqa: B905
+        return [b"m" + marshal.dumps(elements, _VERSION)]
+    pieces.insert(0, b"n" + struct.pack("<Q", len(marks)) + marks.tobytes() if marks.any() else b"t")
+    return pieces
 
 
-def _marks(column, numpy):
-    """Return 0 for each string of a column, 1 for None, 2 for not a number; None where it holds anything else."""
-    if not _READABLE:
-        return _marks_slowly(column, numpy)
-    size = column.nbytes
-    pointers = numpy.frombuffer((ctypes.c_char * size).from_address(column.__array_interface__["data"][0]), "i8")
-    low = int(pointers.min())
-    if low == 0:  # as good as None
+def _heads(flat, numpy):
+    """Return what gives the marks of some elements of a column: 0 for each string, 1 for None, 2 for not a number.
+
+    It returns None where they hold anything else. `flat` must live as long.
+    """
+    size = flat.nbytes
+    pointers = numpy.frombuffer((ctypes.c_char * size).from_address(_place(flat)[0]), "i8")
+    if int(pointers.min()) == 0:  # as good as None
         pointers = numpy.where(pointers == 0, id(None), pointers)
-        low = int(pointers.min())
+    low = int(pointers.min())
     span = (int(pointers.max()) - low) // _WORD + _HEAD
     words = numpy.ndarray((span,), "i8", (ctypes.c_char * (span * _WORD)).from_address(low))
-    places = (pointers - low) >> 3
-    heads = words[places + 1]
-    marks = (heads != id(str)).astype("u1")
-    if not marks.any():
-        return marks
-    numbers = heads == id(float)
-    if not (marks == numbers | (heads == id(type(None)))).all():
-        return None
-    if numbers.any():
-        values = words[places[numbers] + 2].view("f8")
-        if marks.all() or not numpy.isnan(values).all():
+
+    def marks_of(part, start, numpy):
+        places = (pointers[start : start + len(part)] - low) >> 3
+        heads = words[1:][places]
+        marks = (heads != id(str)).astype("u1")
+        if not marks.any():
+            return marks
+        numbers = heads == id(float)
+        if not (marks == numbers | (heads == id(type(None)))).all():
             return None
-        marks[numbers] = 2
-    return marks
+        if numbers.any():
+            if not numpy.isnan(words[places[numbers] + 2].view("f8")).all():
+                return None
+            marks[numbers] = _NUMBER
+        return marks
+
+    return marks_of
 
 
-def _marks_slowly(column, numpy):
-    order = "F" if column.flags.f_contiguous and not column.flags.c_contiguous else "C"
-    elements = column.ravel(order).tolist()
-    kinds = set(map(id, map(type, elements)))
-    if not kinds <= _TEXT and not (kinds <= _TEXT_AND_NUMBERS and id(str) in kinds):
+def _marks_slowly(part, _start, numpy):
+    elements = part.tolist()
+    if not set(map(id, map(type, elements))) <= _TEXT_AND_NUMBERS:
         return None
-    marks = [0 if type(one) is str else 1 if one is None else 2 for one in elements]
-    if any([mark == 2 and one == one for mark, one in zip(marks, elements)]):  # noqa: B905, PLR0124
+    marks = [0 if type(one) is str else 1 if one is None else _NUMBER for one in elements]
+    if any([mark == _NUMBER and one == one for mark, one in zip(marks, elements)]):  # noqa: B905, PLR0124
         return None
     return numpy.array(marks, "u1")
 

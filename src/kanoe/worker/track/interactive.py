@@ -228,7 +228,7 @@ class Hooks(Keyed):
 
 
 class LastError(object):
-    """The channel of the last error that a cell raised, in `sys.last_value` and its like: an error that a later cell looks at has no bytes."""
+    """The channel of the last error that a cell raised, in `sys.last_value` and its like: it has no bytes."""
 
     def __init__(self):
         self._before = _last_error()

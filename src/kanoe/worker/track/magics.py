@@ -118,10 +118,7 @@ class Magics(object):
         """Walk one magic."""
         for word in bytecode.expanded(line):
             flow.look_up(word)
-        if name in _FOLDERS:
-            flow.look_up("_dh")
-        if name in _LAST_ERROR:
-            flow.mentions.history = True
+        flow.mentions.history = flow.mentions.history or name in _LAST_ERROR
         if not self._is_ipythons(name, body is not None):
             flow.mentions.everything = True
         elif name in _HISTORY or name == "notebook":
@@ -138,6 +135,8 @@ class Magics(object):
             flow.mentions.everything = True
         elif name in _BINDING:
             flow.mentions.binds.add("*")
+        elif name in _FOLDERS:
+            flow.look_up("_dh")
 
     def _is_ipythons(self, name, cell):
         """Return whether a magic is IPython's own, as far as can be told."""
