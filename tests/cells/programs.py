@@ -112,6 +112,37 @@ def draw_statement(draw: random.Random) -> str:
             "del sum",
             "print(sum([1, 2]))",
             f"import copy\n{one} = copy.deepcopy({two})",
+            f"try: 1 / ({v} - {n})\nexcept ZeroDivisionError as problem: kept = problem\nelse: kept = None",
+            f"class K: pass\nK.rows = {one}",
+            f"{f}.mark = {v}",
+            f"print(getattr({f}, 'mark', None))",
+            # views
+            f"import numpy\ntable = numpy.arange({v}, {v} + 6)\nview = table[2:]",
+            "view = table[::2]",
+            f"view[0] = {v}",
+            f"table += {n}",
+            f"table = table + {v}",
+            f"{one} = table.tolist()",
+            f"{one}.append(view)",
+            "print(table, view, view.base is table)",
+            f"raw = bytearray(b'{v}ab')\nseen = memoryview(raw)[1:]",
+            f"raw[1] = 65 + {v}",
+            "print(bytes(raw), bytes(seen))",
+            # options and where the process is
+            f"import sys\nsys.setrecursionlimit(2000 + {v})",
+            "import sys\nprint(sys.getrecursionlimit() % 1000)",
+            f"numpy.set_printoptions(precision={v})",
+            "print(numpy.ones(2) / 7)",
+            f"numpy.random.seed({v}); sown = True",
+            "print(sown and numpy.random.rand())",
+            "import os\nos.makedirs('d', exist_ok=True)\nos.chdir('d')",
+            "import os\nif os.path.basename(os.getcwd()) == 'd': os.chdir('..')",
+            "import os\nprint(os.path.basename(os.getcwd()) == 'd', os.path.exists('d'))",
+            "import shutil\nshutil.rmtree('d')",
+            f"import logging\nlogging.getLogger('pair').setLevel({v} * 10)",
+            "import logging\nprint(logging.getLogger('pair').level)",
+            "import builtins\nbuiltins.mine = 1\nprint(mine)",
+            "print(mine)",
         )
     )
 
@@ -120,7 +151,7 @@ def draw_program(draw: random.Random, length: int) -> list[str]:
     """Return cells."""
     start = [
         "a = [1]\nb = [2]\nc = a\ncombine = [a, b]",
-        "n = 1\nm = 2\nk = 3\nseeded = False",
+        "n = 1\nm = 2\nk = 3\nseeded = sown = False",
         "def f(x=0): return x, n\ng = f\nclass K:\n    rate = 0\n    rows = []\n    def show(self): return self.rate, self.rows\nthing = K()",
         "open('x.txt', 'w').write('x')\nstream = iter(a)",
     ]
@@ -152,12 +183,15 @@ def draw_edit(draw: random.Random, cells: Sequence[str]) -> list[str]:
 FINALE = """\
 def _finale():
     kinds = (int, float, str, list, dict, tuple, bool, type(None))
+    own = ("In", "Out", "quit", "exit", "get_ipython", "open")
     for name in sorted(globals()):
         value = globals()[name]
-        if name.startswith("_") or name in ("In", "Out", "quit", "exit", "get_ipython", "open"):
+        if name.startswith("_") or name in own:
             continue
         if type(value) in kinds:
             print(name, value)
+        elif type(value).__name__ == "ndarray":
+            print(name, value.tolist())
         elif isinstance(value, type):
             print(name, "class", value.__module__, sorted((key, entry) for key, entry in vars(value).items() if type(entry) in kinds and key[:2] != "__"))
         elif type(value).__name__ in ("K", "L"):
@@ -166,6 +200,16 @@ def _finale():
             print(name, "function", value.__defaults__, [cell.cell_contents for cell in value.__closure__ or ()])
         else:
             print(name, type(value).__name__)
+    atoms = (int, float, bool, str, type(None))
+    shown = [name for name in sorted(globals()) if name[0] != "_" and name not in own and type(globals()[name]) not in atoms]
+    print([(one, other) for one in shown for other in shown if one < other and globals()[one] is globals()[other]])
+    import decimal, json, logging, os, random, sys
+    print(os.environ.get("PAIR"), decimal.getcontext().prec, getattr(json, "mark", None), sys.getrecursionlimit() % 1000)
+    print(os.path.basename(os.getcwd()) == "d", logging.getLogger("pair").level)
+    if globals().get("seeded") is True:
+        print(random.getstate()[1][:2], random.getstate()[1][-1])
+    if globals().get("sown") is True:
+        print(sys.modules["numpy"].random.get_state()[1][:2].tolist(), sys.modules["numpy"].random.get_state()[2])
 _finale()
 """
 
@@ -221,7 +265,7 @@ def interpret(cells: Sequence[str], folder: Path, python: Path = Path(sys.execut
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
-    files = {path.name: path.read_text() for path in folder.glob("*.txt")}
+    files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.txt")}
     return Plain(tuple((text, tuple(problem) if problem else None) for text, problem in answers), files)
 
 
@@ -238,9 +282,10 @@ def read_outputs(directory: Path) -> Plain:
                 problem = (output["ename"], output["evalue"])
         cells.append((text, problem))
     files = {}
-    for path in (directory / "working").glob("*.txt"):
+    working = directory / "working"
+    for path in working.rglob("*.txt"):
         with contextlib.suppress(OSError):
-            files[path.name] = path.read_text()
+            files[str(path.relative_to(working))] = path.read_text()
     return Plain(tuple(cells), files)
 
 

@@ -485,4 +485,15 @@ first = await source.__anext__()
 first = [await source.__anext__(), await source.__anext__()]
 # %%!
 print(await source.__anext__())
+
+=== a-library-asks-at-its-import-whether-this-is-jupyter
+# %%
+import pandas as pd
+frame = pd.DataFrame([range(30)], columns=[f"column {n}" for n in range(30)])
+# %%-
+n = 1
+# %%+
+n = 2
+# %%!
+print(frame * n)
 '''

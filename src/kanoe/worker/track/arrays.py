@@ -235,17 +235,15 @@ def _enter_objects(walker, thing, numpy):
     walker._result.alive.append(thing)
     record = ("e", thing.shape, order, bool(thing.flags.writeable))
 
-    def elements():
-        return thing.ravel(order).tolist()
-
     if thing.size >= columns.LEAST and (thing.flags.c_contiguous or thing.flags.f_contiguous):
-        known = walker.columns.digest(thing, elements)
+        known = walker.columns.digest(thing, thing.ravel(order))
         if known is not None:
+            value, pieces, size = known
             number = walker._new(thing, record)
-            content = known[1] if known[1] is not None else lambda: columns.encode(thing, elements)
-            return walker._fill("S", number, walker._blob("column", content, known[0], thing.nbytes))
+            content = pieces if pieces is not None else lambda: columns.encode(thing.ravel(order))
+            return walker._fill("S", number, walker._blob("column", content, value, size))
     number = walker._new(thing, record)
-    found = elements()
+    found = thing.ravel(order).tolist()
     walker._result.alive.append(found)
     quiet, walker.quiet = walker.quiet, False  # what an array holds can be changed by everybody who holds it too
 

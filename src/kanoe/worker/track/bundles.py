@@ -43,13 +43,13 @@ def segment_bytes(segment):
 
 
 def blob_bytes(blob):
-    """Return what is to be written for a blob."""
+    """Return what is to be written for a blob; that of a column in pieces."""
     if blob.kind == "marshal":
         return marshal.dumps(blob.content, _SHARING)
     if blob.kind == "memory":
         return digest.view(*blob.content)
     if blob.kind == "column":
-        return blob.content if type(blob.content) is bytes else blob.content()
+        return blob.content if type(blob.content) is list else blob.content()
     return blob.content
 
 
@@ -335,9 +335,10 @@ class Reader(object):
         array = self._objects[number]
         flat = array.reshape(-1, order="F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C")
         elements = numpy.empty(len(flat), object)
-        elements[:] = columns.decode(self._read(blob))
+        data = self._read(blob)
+        elements[:] = columns.decode(data)
         flat[:] = elements
-        self._columns.remember(array, self._blobs[blob][1])
+        self._columns.remember(array, self._blobs[blob][1], len(data))
 
     def _w(self, base, shape, strides, offset, writeable):
         import numpy

@@ -16,10 +16,11 @@ _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _BINDS = {"STORE_GLOBAL", "STORE_NAME"}
 _DELETES = {"DELETE_GLOBAL", "DELETE_NAME"}
 _SETATTRS = {"STORE_ATTR", "DELETE_ATTR"}
+_IMPORTS = {"IMPORT_NAME", "IMPORT_FROM"}
 _SHIFTED = {"LOAD_GLOBAL"} if _VERSION >= (3, 11) else set()
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs) | frozenset(getattr(dis, "hasjump", ()))
 _KINDS = {}
-for _name in _LOADS | _BINDS | _DELETES | _SETATTRS:
+for _name in _LOADS | _BINDS | _DELETES | _SETATTRS | _IMPORTS:
     if _name in dis.opmap:
         _KINDS[dis.opmap[_name]] = _name
 _FOUND = re.compile(
@@ -89,6 +90,7 @@ def _scan(code, function, mentions):
     names = code.co_names
     loaded, bound, deleted, first = set(), set(), set(), set()
     straight = not function and not getattr(code, "co_exceptiontable", b"")
+    module = ""
     for match in _FOUND.finditer(raw[::2]):
         place = match.start()
         kind = _KINDS.get(raw[2 * place])
@@ -104,6 +106,9 @@ def _scan(code, function, mentions):
             bound.add(name)
         elif kind in _DELETES:
             deleted.add(name)
+        elif kind in _IMPORTS:
+            module = name if kind == "IMPORT_NAME" else module
+            mentions.imports.add(name if kind == "IMPORT_NAME" else "%s.%s" % (module, name))
         else:
             mentions.setattrs = True
     if not function:

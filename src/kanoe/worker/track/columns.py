@@ -19,7 +19,7 @@ _VERSION = 2
 _SAMPLE = 4096
 _SEPARATOR = "\0"
 _NUMBER = 2  # mark of what is not a number
-_AT_ONCE = 1 << 13
+_AT_ONCE = 1 << 12
 
 
 class Columns(object):
@@ -42,17 +42,18 @@ class Columns(object):
         known = self._known.get(place) or self._twin(place)
         if known is not None and digest.equal(place[0], _place(known[1])[0], place[1]):
             if place not in self._known:
-                self.remember(column, *known[2:])
+                self._remember(column, known[1], known[2], known[3])
             return known[2], None, known[3]
-        pieces = encode(flat)
+        taken = numpy_of().empty(len(flat), object)
+        pieces = encode(flat, taken)
         if pieces is None:
             return None
         value, size = digest.of_pieces("column", pieces), sum(map(len, pieces))
-        self.remember(column, value, size)
+        self._remember(column, taken, value, size)
         return value, pieces, size
 
     def _twin(self, place):
-        """Return a column that begins and ends with the very same objects."""
+        """Return what is known of a column that begins and ends with the very same objects."""
         ends = _ends(place[0], place[1])
         for (_, size), known in self._known.items():
             if size == place[1] and _ends(_place(known[1])[0], size) == ends:
@@ -61,13 +62,21 @@ class Columns(object):
 
     def remember(self, column, value, size):
         """Note what a column holds now, as long as it lives."""
+        self._remember(column, column.copy(order="K"), value, size)
+
+    def _remember(self, column, taken, value, size):
         place = _place(column)
 
         def forget(dead):
             if place in self._known and self._known[place][0] is dead:
                 del self._known[place]
 
-        self._known[place] = (weakref.ref(column, forget), column.copy(order="K"), value, size)
+        self._known[place] = (weakref.ref(column, forget), taken, value, size)
+
+
+def numpy_of():
+    """Return numpy, which has made the column."""
+    return sys.modules["numpy"]
 
 
 def _place(column):
@@ -78,58 +87,62 @@ def _ends(address, size):
     return ctypes.string_at(address, _WORD), ctypes.string_at(address + size - _WORD, _WORD)
 
 
-def encode(flat):
+def encode(flat, taken=None):
     """Return the bytes of a column in pieces, None where it is not one of strings; equal columns give equal bytes.
 
-    One piece after another, each small enough for the processor's cache: otherwise to look at a million strings, to take them
-    and to copy their text would each wait for memory.
+    Some elements after others, so few that the processor's cache holds them: to look at a million strings, to take them and to
+    copy their text would otherwise each wait for memory.
 
     Args:
         flat: a contiguous array of objects, of one dimension.
+        taken: another of its length, which holds the same elements afterwards.
     """
-    numpy = sys.modules["numpy"]
-    marks_of = _heads(flat, numpy) if _READABLE else _marks_slowly
+    taken = numpy_of().empty(len(flat), object) if taken is None else taken
+    marks_of = _Heads().marks if _READABLE else _marks_slowly
     marks, pieces, separators = [], [], 0
     for start in range(0, len(flat), _AT_ONCE):
-        found = flat[start : start + _AT_ONCE].tolist()
-        some = marks_of(flat[start : start + _AT_ONCE], start, numpy)
+        part = taken[start : start + _AT_ONCE]
+        part[:] = flat[start : start + _AT_ONCE]  # whatever threads of the notebook do to the column now
+        some = marks_of(part)
         if some is None:
             return None
         marks.append(some)
+        found = part.tolist()
         for place in some.nonzero()[0].tolist():
             found[place] = ""
         if start:
             found.insert(0, "")
-        piece = _SEPARATOR.join(found).encode("utf-8", "surrogatepass")
-        separators += piece.count(b"\0")
-        pieces.append(piece)
-    marks = numpy.concatenate(marks)
+        pieces.append(_SEPARATOR.join(found).encode("utf-8", "surrogatepass"))
+        separators += pieces[-1].count(b"\0")
+    marks = numpy_of().concatenate(marks)
     if (marks == _NUMBER).any() and marks.all():
         return None
     if separators != len(flat) - 1:
         nothing = (None, None, float("nan"))
-        elements = [nothing[mark] if mark else one for mark, one in zip(marks.tolist(), flat.tolist())]  # noqa: B905
+        elements = [nothing[mark] if mark else one for mark, one in zip(marks.tolist(), taken.tolist())]  # noqa: B905
         return [b"m" + marshal.dumps(elements, _VERSION)]
-    pieces.insert(0, b"n" + struct.pack("<Q", len(marks)) + marks.tobytes() if marks.any() else b"t")
-    return pieces
+    return [b"n" + struct.pack("<Q", len(marks)) + marks.tobytes() if marks.any() else b"t"] + pieces
 
 
-def _heads(flat, numpy):
-    """Return what gives the marks of some elements of a column: 0 for each string, 1 for None, 2 for not a number.
+class _Heads(object):
+    """Reads what an array's elements are from their heads."""
 
-    It returns None where they hold anything else. `flat` must live as long.
-    """
-    size = flat.nbytes
-    pointers = numpy.frombuffer((ctypes.c_char * size).from_address(_place(flat)[0]), "i8")
-    if int(pointers.min()) == 0:  # as good as None
-        pointers = numpy.where(pointers == 0, id(None), pointers)
-    low = int(pointers.min())
-    span = (int(pointers.max()) - low) // _WORD + _HEAD
-    words = numpy.ndarray((span,), "i8", (ctypes.c_char * (span * _WORD)).from_address(low))
+    def __init__(self):
+        self._low = self._high = 0
+        self._words = None
 
-    def marks_of(part, start, numpy):
-        places = (pointers[start : start + len(part)] - low) >> 3
-        heads = words[1:][places]
+    def marks(self, part):
+        """Return 0 for each string of a part of the array, 1 for None, 2 for not a number; None where there is anything else."""
+        numpy = numpy_of()
+        size = part.nbytes
+        pointers = numpy.frombuffer((ctypes.c_char * size).from_address(_place(part)[0]), "i8")
+        low, high = int(pointers.min()), int(pointers.max())
+        if low == 0:  # as good as None
+            pointers = numpy.where(pointers == 0, id(None), pointers)
+            low, high = int(pointers.min()), int(pointers.max())
+        self._reach(low, high)
+        places = (pointers - self._low) >> 3
+        heads = self._words[places + 1]
         marks = (heads != id(str)).astype("u1")
         if not marks.any():
             return marks
@@ -137,22 +150,30 @@ def _heads(flat, numpy):
         if not (marks == numbers | (heads == id(type(None)))).all():
             return None
         if numbers.any():
-            if not numpy.isnan(words[places[numbers] + 2].view("f8")).all():
+            if not numpy.isnan(self._words[places[numbers] + 2].view("f8")).all():
                 return None
             marks[numbers] = _NUMBER
         return marks
 
-    return marks_of
+    def _reach(self, low, high):
+        """Look at all memory from one element to another; only the elements' own is read."""
+        if self._words is not None and self._low <= low and high <= self._high:
+            return
+        if self._words is not None:
+            low, high = min(low, self._low), max(high, self._high)
+        self._low, self._high = low, high
+        span = (high - low) // _WORD + _HEAD
+        self._words = numpy_of().ndarray((span,), "i8", (ctypes.c_char * (span * _WORD)).from_address(low))
 
 
-def _marks_slowly(part, _start, numpy):
+def _marks_slowly(part):
     elements = part.tolist()
     if not set(map(id, map(type, elements))) <= _TEXT_AND_NUMBERS:
         return None
     marks = [0 if type(one) is str else 1 if one is None else _NUMBER for one in elements]
     if any([mark == _NUMBER and one == one for mark, one in zip(marks, elements)]):  # noqa: B905, PLR0124
         return None
-    return numpy.array(marks, "u1")
+    return numpy_of().array(marks, "u1")
 
 
 _WORD = 8

@@ -27,7 +27,7 @@ import sys
 import types
 import weakref
 
-from kanoe_worker.track import codes
+from kanoe_worker.track import codes, kinds, local_modules
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 # By identity: a metaclass may hash and compare as it likes.
@@ -35,14 +35,9 @@ SIMPLE = frozenset(map(id, [type(None), bool, int, float, complex, str, bytes, t
 Function = types.FunctionType
 Cell = type(codes.new_cell())
 
-dictionary_of = type.__dict__["__dict__"].__get__
-name_of = type.__dict__["__name__"].__get__
-qualname_of = type.__dict__["__qualname__"].__get__
+dictionary_of, name_of, qualname_of, mro_of = kinds.dictionary_of, kinds.name_of, kinds.qualname_of, kinds.mro
 bases_of = type.__dict__["__bases__"].__get__
-mro_of = type.__dict__["__mro__"].__get__
-_flags_of = type.__dict__["__flags__"].__get__
-_module_name_of = type.__dict__["__module__"].__get__
-_module_dictionary_of = types.ModuleType.__dict__["__dict__"].__get__
+_flags_of, _module_name_of, module_dictionary_of = kinds.flags_of, kinds.module_of, kinds.module_dictionary_of
 _HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _TYPE = 1 << 31  # Py_TPFLAGS_TYPE_SUBCLASS
 _MARSHAL = 2
@@ -125,7 +120,7 @@ class Definitions(object):
         """Return whether a definition's code is the notebook's own, not a library's closure or a class that a library made."""
         if type(thing) is Function:
             found = self.globals_of(thing)
-            return type(found) is not str
+            return type(found) is not str and not _is_of_namedtuple(found)
         return _module_name(thing) == "__main__"
 
     def reference(self, thing):
@@ -133,6 +128,10 @@ class Definitions(object):
         known = self._references.get(id(thing))
         if known is not None and known[0]() is thing:
             return known[1]
+        if kinds.derives(type(thing), types.ModuleType):
+            reference = local_modules.PREFIX + module_dictionary_of(thing)["__name__"]
+            self.adopt(reference, thing)
+            return reference
         kind = "function" if type(thing) is Function else "class"
         base = "def:%s:%s:%s" % (kind, _readable(thing), hashlib.sha256(self._first_sight(thing)).hexdigest()[:12])
         reference, ordinal = base, 0
@@ -199,6 +198,8 @@ class Definitions(object):
                 getattr(thing, "__type_params__", ()),
                 codes.text(thing.__code__),
             )
+        if kinds.derives(type(thing), types.ModuleType):
+            return local_modules.parts(thing, self.parts)
         members = tuple([(name, payload_of(member), state_of(member)) for name, member in members_of(thing)])
         return (
             ("class", name_of(thing), qualname_of(thing)),
@@ -228,6 +229,8 @@ class Definitions(object):
             if type(found) is dict and found.get("__spec__") is not None:
                 return "a function of a module that is no longer there"
             return None if codes.is_plain(thing.__code__) else "a function with changed code"
+        if kinds.derives(type(thing), types.ModuleType):
+            return "a module of the notebook's own"
         for kind in (type(thing),) + bases_of(thing):
             if not self.is_definition(kind) and class_name(kind) is None:
                 return "a class made from %s, which no module holds" % name_of(kind)
@@ -241,7 +244,7 @@ class Definitions(object):
         """Return what a definition's own code mentions of the namespace (`reads.Mentions`); nothing for a library's code."""
         from kanoe_worker.track import reads
 
-        if type(thing) is Function and self.globals_of(thing) is not None:
+        if self.globals_of(thing) is not None if type(thing) is Function else not is_class(thing):
             return reads.Mentions()
         found = reads.Mentions() if type(thing) is not Function else reads.mentions_of_code(thing.__code__)
         annotations = thing.__annotations__ if type(thing) is Function else dictionary_of(thing).get("__annotations__")
@@ -295,6 +298,12 @@ class Definitions(object):
                 marshal.dumps(name, _MARSHAL) + (codes.digestible(code) if code is not None else _simple([value]))
             )
         return b"".join(entries)
+
+
+def _is_of_namedtuple(space):
+    """Return whether a function's names are those in which Python makes the `__new__` of every named tuple."""
+    name = space.get("__name__") if type(space) is dict else None
+    return type(name) is str and name.startswith("namedtuple_")
 
 
 def is_class(thing):
@@ -470,7 +479,7 @@ def _module_name(kind):
 def _module_dictionary(name):
     module = sys.modules.get(name) or sys.modules.get(_SAME.get(name))
     return (
-        _module_dictionary_of(module) if module is not None and is_among(types.ModuleType, mro_of(type(module))) else {}
+        module_dictionary_of(module) if module is not None and is_among(types.ModuleType, mro_of(type(module))) else {}
     )
 
 

@@ -31,6 +31,14 @@ def of_parts(kind, *parts):
     return state.hexdigest()[:40]
 
 
+def of_pieces(kind, pieces):
+    """Return `of_parts` of the one part that some pieces are."""
+    state = hashlib.sha256(("kanoe:%s:1:%d:" % (kind, sum(map(len, pieces)))).encode())
+    for piece in pieces:
+        state.update(piece)
+    return state.hexdigest()[:40]
+
+
 def of_memory(address, size):
     """Return the hash of a stretch of this process's memory."""
     state = hashlib.sha256()

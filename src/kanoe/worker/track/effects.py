@@ -15,7 +15,7 @@ import sys
 import threading
 import types
 
-from kanoe_worker.track import encoded
+from kanoe_worker.track import encoded, local_modules
 from kanoe_worker.track.encoded import Written, digest_of, hash_below
 from kanoe_worker.track.interactive import LAST_ERRORS, SYSTEM_HOOKS, of_notebook
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
@@ -232,6 +232,7 @@ class Patches(object):
             isinstance(module, types.ModuleType)
             and type(module.__dict__) is dict
             and name not in ("__main__", "__mp_main__")
+            and not local_modules.owns(name, module)
         )
 
     def _take_classes(self, name, module, found):
@@ -246,6 +247,8 @@ class Patches(object):
                 self._known.add(id(value))
                 home = type.__getattribute__(value, "__module__")
                 path = type.__getattribute__(value, "__qualname__")
+                if type(home) is str and home in sys.modules and local_modules.owns(home, sys.modules[home]):
+                    continue
                 if type(home) is not str or "<" in path:
                     home, path = name, path.split(".")[-1]
                 found.append((home, path, value, type.__dict__["__dict__"].__get__(value)))

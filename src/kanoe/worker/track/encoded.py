@@ -12,7 +12,7 @@ import pickle
 import sys
 import types
 
-from kanoe_worker.track import codes
+from kanoe_worker.track import codes, local_modules
 from kanoe_worker.track.bytecode import mentions_of_code
 from kanoe_worker.track.mentions import Mentions
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
@@ -116,9 +116,11 @@ class _Writer(object):
 
     def _object_form(self, value, kind, depth):
         if kind is types.ModuleType:
+            _refuse_local(value.__name__)
             return ("m", value.__name__)
         name = global_name(value)
         if name is not None:
+            _refuse_local(name[0])
             return ("g",) + name
         if kind is types.FunctionType:
             return self._function_form(value, depth)
@@ -135,6 +137,7 @@ class _Writer(object):
         module = function.__globals__.get("__name__")
         if type(module) is not str or getattr(sys.modules.get(module), "__dict__", None) is not function.__globals__:
             raise Lost("a function of no module")
+        _refuse_local(module)
         cells = [cell.cell_contents for cell in function.__closure__ or ()]
         parts = (function.__defaults__, function.__kwdefaults__, cells, function.__dict__)
         forms = tuple([self._form(part, depth + 1) for part in parts])
@@ -143,6 +146,12 @@ class _Writer(object):
             self.codes.append(code)
         code = codes.pack(code) if self._whole else codes.canonical(code)
         return ("c", module, code, function.__name__, function.__qualname__) + forms
+
+
+def _refuse_local(module):
+    """Raise Lost for what a module of the notebook's own holds: a new process may have another one of that name."""
+    if module in local_modules.loaded:
+        raise Lost("it belongs to %s, a module of the notebook's own" % module)
 
 
 def _value(form):
@@ -198,6 +207,7 @@ class _Pickler(pickle._Pickler):
     def persistent_id(self, item):
         """See `channels`."""
         kind = item if isinstance(item, type) else type(item)
+        _refuse_local(type.__getattribute__(kind, "__module__"))
         if type.__getattribute__(kind, "__module__") == "__main__":
             raise Lost("an object of the notebook's class %s" % type.__getattribute__(kind, "__qualname__"))
 

@@ -365,6 +365,7 @@ class Flow(object):
         for alias in node.names:
             if alias.name in EVERYTHING:
                 self.mentions.everything = True
+            self.mentions.imports.add(alias.name)
             name = alias.asname or alias.name.partition(".")[0]
             self._imported.add(name)
             self.bind(name)
@@ -372,6 +373,7 @@ class Flow(object):
     def _import_from(self, node):
         main = node.module == "__main__" and not node.level
         for alias in node.names:
+            self.mentions.imports.add("%s.%s" % (node.module, alias.name))
             if alias.name in EVERYTHING or (node.module == "unittest" and alias.name == "main"):
                 self.mentions.everything = True
             if main:

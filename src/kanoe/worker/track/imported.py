@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 
-from kanoe_worker.track import encoded
+from kanoe_worker.track import encoded, local_modules
 from kanoe_worker.track.encoded import Written, digest_of
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
@@ -228,7 +228,7 @@ class Imported(object):
         roots = self._imports.roots
         for position in range(self._told, len(roots)):
             name = roots[position]
-            if changes_of(name) != ():
+            if changes_of(name) != () and name not in local_modules.loaded:
                 data = name.encode("utf-8", "surrogatepass")
                 writes[self.prefix + name] = Written(digest_of(data), b"%08d %s" % (position, data))
         self._told = len(roots)

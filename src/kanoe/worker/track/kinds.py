@@ -11,16 +11,16 @@ import types
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 mro = type.__dict__["__mro__"].__get__
-_dictionary_of = type.__dict__["__dict__"].__get__
-_flags_of = type.__dict__["__flags__"].__get__
+dictionary_of = type.__dict__["__dict__"].__get__
+flags_of = type.__dict__["__flags__"].__get__
 _basic_size_of = type.__dict__["__basicsize__"].__get__
 _item_size_of = type.__dict__["__itemsize__"].__get__
 _dictionary_offset_of = type.__dict__["__dictoffset__"].__get__
 _weak_offset_of = type.__dict__["__weakrefoffset__"].__get__
 _base_of = type.__dict__["__base__"].__get__
-_module_of = type.__dict__["__module__"].__get__
-_name_of = type.__dict__["__name__"].__get__
-_qualname_of = type.__dict__["__qualname__"].__get__
+module_of = type.__dict__["__module__"].__get__
+name_of = type.__dict__["__name__"].__get__
+qualname_of = type.__dict__["__qualname__"].__get__
 
 _HEAP_TYPE = 1 << 9
 _WORD = 8
@@ -59,12 +59,12 @@ def plan(kind, is_notebooks):
     """
     dictionary, slots, base = None, [], None
     for ancestor in mro(kind):
-        entries = _dictionary_of(ancestor)
+        entries = dictionary_of(ancestor)
         if id(ancestor) in BASES:
             base = base if base not in (None, object) else ancestor
             continue
         for name, entry in list(entries.items()):
-            if type(entry) is types.MemberDescriptorType and _flags_of(ancestor) & _HEAP_TYPE:
+            if type(entry) is types.MemberDescriptorType and flags_of(ancestor) & _HEAP_TYPE:
                 slots.append((name, entry))
         found = entries.get("__dict__")
         if dictionary is None and type(found) is types.GetSetDescriptorType:
@@ -78,12 +78,12 @@ BASES = frozenset(map(id, MUTABLE_BASES + FROZEN_BASES))  # a metaclass may comp
 
 def _is_raw(kind, base, slots, is_notebooks):
     if (
-        not _flags_of(kind) & _HEAP_TYPE
+        not flags_of(kind) & _HEAP_TYPE
         or _definer(kind, is_notebooks) is not None
         or id(kind) in set(map(id, copyreg.dispatch_table))
     ):
         return False
-    if any(not _flags_of(one) & _HEAP_TYPE and id(one) not in BASES for one in mro(kind)):
+    if any(not flags_of(one) & _HEAP_TYPE and id(one) not in BASES for one in mro(kind)):
         return False  # made in C, and nobody knows what it holds
     if _item_size_of(kind) != _item_size_of(base):
         return False
@@ -97,7 +97,7 @@ def _definer(kind, is_notebooks):
     for ancestor in mro(kind):
         if id(ancestor) in BASES:
             continue
-        entries = _dictionary_of(ancestor)
+        entries = dictionary_of(ancestor)
         if any(name in entries for name in _REDUCING):
             return None if is_notebooks(ancestor) else ancestor
     return None
@@ -118,14 +118,14 @@ def derives(kind, ancestor):
 
 def type_name(kind):
     """Return a type's module and qualified name as exact strings, `""` where it has been made to have none."""
-    entries = _dictionary_of(kind)
-    module = entries.get("__module__") if _flags_of(kind) & _HEAP_TYPE else _module_of(kind)
-    return module if type(module) is str else "", _qualname_of(kind)
+    entries = dictionary_of(kind)
+    module = entries.get("__module__") if flags_of(kind) & _HEAP_TYPE else module_of(kind)
+    return module if type(module) is str else "", qualname_of(kind)
 
 
 def described(kind):
     """Return a type's name for people."""
-    return _name_of(kind)
+    return name_of(kind)
 
 
 def held(module, qualname):
@@ -133,22 +133,22 @@ def held(module, qualname):
     found = sys.modules.get(module)
     if found is None or not derives(type(found), types.ModuleType):
         return None
-    dictionary = _module_dictionary_of(found)
+    dictionary = module_dictionary_of(found)
     for name in qualname.split("."):
         if name not in dictionary:
             return None
         found = dictionary[name]
-        dictionary = _dictionary_of(found) if is_type(type(found)) else {}
+        dictionary = dictionary_of(found) if is_type(type(found)) else {}
     return found
 
 
-_module_dictionary_of = types.ModuleType.__dict__["__dict__"].__get__
+module_dictionary_of = types.ModuleType.__dict__["__dict__"].__get__
 
 
 def slot(kind, name):
     """Return the descriptor of a slot."""
     for ancestor in mro(kind):
-        entry = _dictionary_of(ancestor).get(name)
+        entry = dictionary_of(ancestor).get(name)
         if type(entry) is types.MemberDescriptorType:
             return entry
     raise AttributeError(name)

@@ -19,7 +19,7 @@ _QUIET = frozenset(
 _HISTORY = frozenset("edit hist history load macro pastebin recall rep rerun save".split())
 _RUNS_HISTORY = frozenset(["edit", "rerun"])
 # These look at the folders where the notebook has been, and add to them.
-_FOLDERS = frozenset(["bookmark", "cd", "dhist", "popd", "pushd"])
+_FOLDERS = {name: ["_dh"] for name in ("bookmark", "cd", "dhist", "popd", "pushd")}
 _LAST_ERROR = frozenset(["debug", "tb"])
 _BINDING = frozenset(
     ["pylab", "cython", "sc", "bash", "sh", "script", "perl", "ruby", "python", "python2", "python3", "pypy"]
@@ -116,9 +116,8 @@ class Magics(object):
 
     def __call__(self, flow, name, line, body):
         """Walk one magic."""
-        for word in bytecode.expanded(line):
+        for word in list(bytecode.expanded(line)) + _FOLDERS.get(name, []):
             flow.look_up(word)
-        flow.mentions.history = flow.mentions.history or name in _LAST_ERROR
         if not self._is_ipythons(name, body is not None):
             flow.mentions.everything = True
         elif name in _HISTORY or name == "notebook":
@@ -133,10 +132,9 @@ class Magics(object):
                 flow.mentions.deletes.update(_WORD.findall(line))
         elif name not in _QUIET:
             flow.mentions.everything = True
+            flow.mentions.history = flow.mentions.history or name in _LAST_ERROR
         elif name in _BINDING:
             flow.mentions.binds.add("*")
-        elif name in _FOLDERS:
-            flow.look_up("_dh")
 
     def _is_ipythons(self, name, cell):
         """Return whether a magic is IPython's own, as far as can be told."""

@@ -35,7 +35,7 @@ _SQL = re.compile(r"\b(select|from|insert|update|join|describe|summarize|pivot)\
 _RESULT = re.compile(r"_(i?)(\d+)$")
 _RESULTS = frozenset(["_", "__", "___", "Out", "_oh"])
 _TEXT_LIMIT = 1 << 20
-_SETS = ("needs", "binds", "deletes", "lookers", "strings", "words")
+_SETS = ("needs", "binds", "deletes", "lookers", "strings", "words", "imports")
 _FLAGS = ("everything", "history", "setattrs", "hooks")
 
 
@@ -50,6 +50,7 @@ class Mentions(object):
     lookers     builtins it uses that look at all names, unless the notebook has names of its own like these: `globals`, `dir`
     strings     identifiers in string constants that a library may look up: `query('a < @x')`
     words       identifiers in all other string constants
+    imports     modules that it imports, by their full names
     results     numbers of the outputs it reads as `_3` or `Out[3]`; None: any
     setattrs    whether it may store attributes
     hooks       whether a class of it runs code of its own when a class is made from it

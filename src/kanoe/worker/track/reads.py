@@ -3,7 +3,7 @@
 import ast
 import warnings
 
-from kanoe_worker.track import bytecode, flow, magics
+from kanoe_worker.track import bytecode, flow, local_modules, magics
 from kanoe_worker.track.mentions import FILE, Closure, Later, Mentions
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
@@ -115,6 +115,7 @@ def closure_of_names(names, state):
     return closure(mentions, state)
 
 
+_MODULE = local_modules.PREFIX
 _NOT_OF_THE_PROCESS = ("name:", "def:", "out:", "file:", "folder:")
 
 
@@ -129,6 +130,7 @@ class _Reach(object):
         self._history = False
         self._results = set()
         self._todo = []  # names
+        self._has_modules = any(reference.startswith(_MODULE) for reference in state)
         self._ran = set()
 
     def found(self):
@@ -160,6 +162,7 @@ class _Reach(object):
         self._add(name for name in mentions.strings if "name:" + name in state)
         if self._words:
             self._add(name for name in mentions.words if "name:" + name in state)
+        self._modules(mentions)
         self._everything = self._everything or mentions.everything or any(map(self._is_builtin, mentions.lookers))
         self._history = self._history or mentions.history
         for name, otherwise in mentions.otherwise.items():
@@ -169,6 +172,14 @@ class _Reach(object):
             self._results = None
         else:
             self._results.update(mentions.results)
+
+    def _modules(self, mentions):
+        """Take in the modules of the notebook's own that a piece of code imports, or names in a text."""
+        if self._has_modules:
+            names = {name.rsplit(".", up)[0] for name in mentions.imports for up in range(name.count(".") + 1)}
+            for name in names.union(mentions.strings, mentions.words):
+                if _MODULE + name in self._state:
+                    self._needs({"needs": (_MODULE + name,)})
 
     def _is_builtin(self, name):
         """Return whether a builtin's name is not a variable of the notebook, like `dir`."""

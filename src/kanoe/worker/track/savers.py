@@ -127,7 +127,7 @@ def _choose_module(thing):
 
 
 def _module_key(thing):
-    name = definitions._module_dictionary_of(thing).get("__name__")
+    name = definitions.module_dictionary_of(thing).get("__name__")
     return name if type(name) is str else ""
 
 

@@ -22,8 +22,10 @@ from kanoe_worker.track import (
     encoded,
     files,
     frames,
+    imported,
     interactive,
     kinds,
+    local_modules,
     opaque,
     randoms,
     reads,
@@ -70,6 +72,7 @@ class Tracker:
         self.values = values.Values(self.definitions, configuration["staging"], configuration["given"])
         self.files = files.Files(configuration["roots"], configuration["staging"], configuration["apart"])
         self.frames = frames.Watch(self.namespace)
+        local_modules.watch(here for name, here in configuration["roots"].items() if name != "/kaggle/input")
         randoms.entropy = _drawn(configuration["seed"])
         self.channels = channels.all_channels(self.shell, definitions=self.definitions)
         self.initial = {}
@@ -81,6 +84,7 @@ class Tracker:
         self.laid = []
         self.changed = set()
         self.cell = None
+        self.fresh = True
         for request in ("prepare", "restore", "finish"):
             kernel.shell_handlers["kanoe_%s_request" % request] = self._handler(request)
 
@@ -92,7 +96,9 @@ class Tracker:
             sys.setprofile(None)
             sys.settrace(None)
             try:
-                content = work(parent["content"])
+                # As in a cell: what a library's import makes of `get_ipython` stays with it.
+                with self.shell.builtin_trap:
+                    content = work(parent["content"])
             except BaseException as problem:
                 content = {"status": "lost", "why": "%s: %s" % (type(problem).__name__, problem), "trace": _trace()}
             finally:
@@ -141,6 +147,9 @@ class Tracker:
     def _begin(self):
         cell = self.cell
         self._restore_channels()
+        lacking = self._lacking_modules()
+        if lacking:
+            return {"status": "held", "needs": lacking}
         for bundle in cell.bundles:
             self._discard(self._members(bundle))
         try:
@@ -205,6 +214,8 @@ class Tracker:
         elif kind == "out":
             self.history["Out"].pop(int(name), None)
             self.namespace.pop("_" + name, None)
+        elif _is_module(reference):
+            local_modules.unload(reference)
 
     def _discard(self, references):
         for reference in references:
@@ -223,7 +234,11 @@ class Tracker:
             for reference in self.state
             if reference.startswith("out:") and (results is None or int(reference[4:]) in results)
         )
-        return [reference for reference in wanted if reference in self.state and reference not in self.live]
+        return [
+            reference
+            for reference in wanted
+            if reference in self.state and reference not in self.live and not _is_module(reference)
+        ]
 
     def _is_lost(self, reference):
         bundle = self.state[reference].get("bundle")
@@ -244,7 +259,7 @@ class Tracker:
                 pickle=self.taken.get(bundle["pickle"], bundle["pickle"]),
                 buffers=[self.taken.get(name, name) for name in bundle["buffers"]],
             )
-            todo.extend(need for need in entry.get("needs", ()) if need not in self.live)
+            todo.extend(need for need in entry.get("needs", ()) if need not in self.live and not _is_module(need))
             todo.extend(member for member in self._members(bundle) if member != reference)
         return list(found.values())
 
@@ -323,6 +338,24 @@ class Tracker:
         self.changed = {name for name in self.changed if name.startswith("opaque:") and name in self.state}
         for channel in self.channels:
             channel.restore(changes)
+            if self.fresh and isinstance(channel, imported.Imported):
+                channel.import_all(reference[len(local_modules.PREFIX) :] for reference in self._modules())
+
+    def _modules(self):
+        """Return the modules of the notebook's own that the session has not."""
+        return [reference for reference in self.state if _is_module(reference) and reference not in self.live]
+
+    def _lacking_modules(self):
+        """Return those that an import does not make what they should be."""
+        lacking = self._modules()
+        if lacking and self.fresh:
+            found = local_modules.look()
+            described, _ = self.values.describe({name: found[name] for name in lacking if name in found})
+            if all(self._hash(reference) == entry["hash"] for reference, entry in described.items()):
+                self.live.update(described)
+            self.values.done()
+        self.fresh = False
+        return self._modules()
 
     # After a cell
 
@@ -330,6 +363,7 @@ class Tracker:
         """Return what the cell read and wrote."""
         cell, self.cell = self.cell, None
         looked_up, everything = self.frames.end()
+        cell.modules = local_modules.look()
         self.after = dict(self.namespace)  # threads of the notebook go on
         if not set(map(id, map(type, self.after))) <= {id(str)}:
             raise TypeError("a name that is no string")
@@ -383,10 +417,25 @@ class Tracker:
             bundle = self.state.get(reference, {}).get("bundle")
             affected.update(bundle["members"] if bundle else ())
         affected.difference_update("name:" + name for name in deleted)
+        touched.update(self._note_modules(cell, found))
+        affected.update(touched.intersection(cell.modules))
         roots = {reference: self._object(reference) for reference in affected if self._is_there(reference)}
         found.moved = {"name:" + name for name in cell.mentions.deletes if name in present}
         described, groups = self.values.describe(roots)
         self._note_written(described, groups, touched, deleted, bound, cell.before, found, budget)
+
+    def _note_modules(self, cell, found):
+        """Return the modules of the notebook's own that came with a cell, having noted those that went."""
+        for reference in [reference for reference in self.live if _is_module(reference)]:
+            if reference not in cell.modules:
+                found.writes[reference] = None
+                self.state.pop(reference, None)
+                self.live.discard(reference)
+        return [
+            self.definitions.reference(module)
+            for reference, module in cell.modules.items()
+            if self.definitions.find(reference) is not module or reference not in self.live
+        ]
 
     def _is_users(self, name, cell):
         if name in _LAST:
@@ -497,6 +546,7 @@ class _Cell:
         self.closure = None
         self.names = set()
         self.definitions = set()
+        self.modules = {}
         self.bundles = []
         self.before = {}
 
@@ -583,6 +633,11 @@ def _is_shells(name):
     if name in _HISTORY:
         return True
     return name[:1] == "_" and (name[1:].isdigit() or (name[1:2] == "i" and name[2:].isdigit()))
+
+
+def _is_module(reference):
+    """Return whether a reference is of a module of the notebook's own."""
+    return reference.startswith(local_modules.PREFIX)
 
 
 def _package(value):

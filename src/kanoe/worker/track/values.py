@@ -230,7 +230,9 @@ class Values(object):
             path = os.path.join(self._staging, name)
             # Kanoe looks at no file before it is told of it.
             with open(path, "wb", 0) as file:
-                _write_all(file, make())
+                made = make()
+                for piece in made if type(made) is list else [made]:
+                    _write_all(file, piece)
             self._staged[key] = name
         return name
 
@@ -305,7 +307,8 @@ class _Source(object):
         return digest.view(self._segments[number].address, self._segments[number].size)
 
     def blob(self, number):
-        return bundles.blob_bytes(self._blobs[number - len(self._segments)])
+        found = bundles.blob_bytes(self._blobs[number - len(self._segments)])
+        return b"".join(found) if type(found) is list else found
 
 
 class _Restoring(object):

@@ -30,7 +30,7 @@ import marshal
 import sys
 import types
 
-from kanoe_worker.track import arrays, definitions, digest, guard, kinds, savers
+from kanoe_worker.track import arrays, definitions, digest, guard, kinds, local_modules, savers
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 VERSION = 2  # of marshal: the last one that marks no interned or shared objects
@@ -315,6 +315,9 @@ class Walker(object):
 
     def _value(self, record, thing=None):
         """Give a value its number, or that of an equal one."""
+        if local_modules.loaded and record[0] in ("g", "z") and record[1] in local_modules.loaded:
+            module = local_modules.loaded[record[1]]
+            self._result.definitions[self._definitions.reference(module)] = module
         key = marshal.dumps(record, VERSION)
         number = self._contents.get(key)
         if number is None:
