@@ -107,6 +107,8 @@ class Tree:
             OSError: the store cannot be written.
         """
         values: dict[Reference, Value | None] = {}
+        if not writes:
+            return values
         self._parts.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="files-", dir=self._parts) as staging:
             staged: dict[Reference, tuple[str, _Entry]] = {}

@@ -34,6 +34,9 @@ from kanoe.store.traces import Traces
 from kanoe.verbs.environment import Ready
 
 _RESULTS = re.compile(r"\b(_{1,3}|_\d+|_oh|Out)\b")
+_INDEX_NAMES = re.compile(
+    r"(?<!\bself)\.names?\s*=(?!=)|\bset_names\(|\b(index|columns)\.rename\(|setattr\([^)]*\bnames?\b"
+)
 _SECRETS = "secret:all"
 # Raised when a leak is found and mended: what older trackers recorded is not used.
 TRACKER = 1
@@ -118,10 +121,13 @@ def tracked(
         "given": str(layout.folders.given) if plain else GIVEN,
         "roots": {seen: str(host) if plain else seen for seen, host in {**folders, **outside.folders}.items()},
         "results": looks_at_results(source),
+        "index_names": names_indexes(source),
         "apart": [str(path) for path in layout.tools],
         "seed": hash_text("seed", origin_of(source)),
     }
-    tracking = Tracking(blobs, layout.folders.staging, layout.folders.given, tree, configuration, Mask(secrets.values()))
+    tracking = Tracking(
+        blobs, layout.folders.staging, layout.folders.given, tree, configuration, Mask(secrets.values())
+    )
     return replace(plan, tracking=tracking), State(outside.hash_of)
 
 
@@ -136,6 +142,11 @@ def origin_of(source: Source) -> str:
 def looks_at_results(source: Source) -> bool:
     """Whether a cell may look at what other cells returned: by `_`, `_3`, `Out`."""
     return any(_RESULTS.search(cell.source) for cell in source.notebook.code_cells)
+
+
+def names_indexes(source: Source) -> bool:
+    """Whether a cell may give an index of pandas another name in place: all that hold this index see it then."""
+    return any(_INDEX_NAMES.search(cell.source) for cell in source.notebook.code_cells)
 
 
 def environment_hash(
@@ -153,6 +164,7 @@ def environment_hash(
         "plain" if tool.kind == "none" else "walls",
         "internet" if layout.internet else "no internet",
         "results" if looks_at_results(source) else "no results",
+        "index names" if names_indexes(source) else "no index names",
         "devices" if layout.devices else "no devices",
         *variables,
     )

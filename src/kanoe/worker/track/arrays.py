@@ -4,7 +4,9 @@ Arrays lie in *segments* of memory. Arrays that overlap lie in one segment, so v
 and of indexes is *quiet*: it may be shared, but not written through the one that shares it, so it is a segment for itself.
 """
 
+import ctypes
 import gc
+import mmap
 import pickle
 import sys
 import types
@@ -14,7 +16,7 @@ from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _PickleBuffer = getattr(pickle, "PickleBuffer", None)
 _PLAIN_KINDS = frozenset("biufcmMSUV")
-_SMALL = 1 << 12
+INSIDE = 1 << 13  # up to this size memory lies in the bundle's own file
 _REACHABLE = 200000
 
 
@@ -53,31 +55,59 @@ class Array(object):
 
 
 class Segment(object):
-    """A stretch of memory: `address`, `size`, `digest`, `quiet`, `writeable`."""
+    """A stretch of memory: `address`, `size`, `quiet`, `writeable`; its `digest`, or all of its `content` where that is short."""
 
-    __slots__ = ("address", "digest", "quiet", "size", "writeable")
+    __slots__ = ("address", "content", "digest", "quiet", "size", "writeable")
 
     def __init__(self, address, size, quiet, writeable):
         self.address, self.size, self.quiet, self.writeable = address, size, quiet, writeable
-        self.digest = None
+        self.digest = self.content = None
+
+    def take(self, memory):
+        """Learn what lies there."""
+        if self.size > INSIDE:
+            self.digest = memory.digest(self.address, self.size)
+        else:
+            self.content = ctypes.string_at(self.address, self.size)
+
+    def value(self):
+        """Return what stands for the content where values are compared."""
+        return self.content if self.digest is None else self.digest
 
 
 def enter(walker, thing, kind):
     """Return what `Walker._enter` would for an array or a scalar of numpy, or foreign memory; None for anything else."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and kind is getattr(numpy, "ndarray", None):
+        return _enter_array(walker, thing, numpy)
     if kind is _PickleBuffer:
         return walker.foreign("b", thing.raw(), thing)
     if kinds.type_name(kind) == ("pyarrow.lib", "Buffer"):
         return walker.foreign("B", thing, thing)
-    numpy = sys.modules.get("numpy")
     if numpy is None or getattr(numpy, "ndarray", None) is None:
         return None
-    if kind is numpy.ndarray:
-        return _enter_array(walker, thing, numpy)
+    if kinds.derives(kind, numpy.ndarray):
+        for below in _bases(thing, numpy):
+            _note_lender(walker, below)
+        return None
     if kinds.derives(kind, numpy.generic) and kinds.type_name(kind)[0] == "numpy" and kind is not numpy.object_:
         dtype = numpy.generic.dtype.__get__(thing)
         if _is_plain(dtype):
             return walker._value(("n", dtype.str, thing.tobytes()), thing)
     return None
+
+
+def is_array(kind):
+    """Return whether `enter` knows all instances of a type."""
+    return kind is getattr(sys.modules.get("numpy"), "ndarray", None)
+
+
+def may_enter(kind):
+    """Return whether `enter` may know some instances of a type."""
+    numpy = sys.modules.get("numpy")
+    bases = [getattr(numpy, name, None) for name in ("ndarray", "generic")]
+    known = kind is _PickleBuffer or kinds.type_name(kind) == ("pyarrow.lib", "Buffer")
+    return known or any([kinds.derives(kind, base) for base in bases if base is not None])
 
 
 def address_of(view):
@@ -111,9 +141,8 @@ def _dtype_first(walker, thing, dtype, numpy):
 
 def _noted(walker, thing, dtype, numpy):
     array = Array()
-    low, high = _bounds(thing, numpy)
-    array.low, array.high = low, high
-    array.pointer = thing.__array_interface__["data"][0]
+    array.pointer = thing.ctypes.data  # `__array_interface__` takes long to describe fields
+    array.low, array.high = low, high = _bounds(thing, array.pointer)
     array.dtype, array.shape, array.strides = dtype, thing.shape, _strides(thing)
     array.writeable = bool(thing.flags.writeable)
     array.dense = high - low == thing.nbytes
@@ -121,16 +150,25 @@ def _noted(walker, thing, dtype, numpy):
     array.segment, array.owner, array.offset = -1, False, 0
     walker._result.arrays.append(array)
     walker._result.alive.append(thing)
-    lender = _lender(thing, numpy)
-    if lender is not None:  # who else holds it sees what is written here; what is kept of both would not share
-        walker._result.alive.append(lender)
-        walker._result.reached.add(id(lender))
-        walker._result.apart.add(id(lender))
+    for below in _bases(thing, numpy) if thing.base is not None else ():
+        # An object's own state, just told, is what it is made of: nobody else holds it by these arrays.
+        if not kinds.derives(type(below), numpy.ndarray) and id(below) not in walker.telling:
+            _note_lender(walker, below)
     return (walker._new(thing, ("a", len(walker._result.arrays) - 1)),)
 
 
-def _lender(thing, numpy):
-    """Return what an array's memory belongs to, where that is no array: a bytearray, a mapped file, an `array.array`; or None."""
+def _note_lender(walker, lender):
+    """Note whose memory an array's is: who else holds it sees what is written here; what is kept of both would not share."""
+    found = walker._result
+    found.alive.append(lender)
+    found.reached.add(id(lender))
+    found.apart.add(id(lender))
+    # What is written there is written into the file: a copy is something else.
+    found.torn = found.torn or type(lender) is mmap.mmap
+
+
+def _bases(thing, numpy):
+    """Yield what an array's memory belongs to: arrays, and at last a bytearray, a mapped file, an `array.array`."""
     from kanoe_worker.track import bundles
 
     base_of = numpy.ndarray.base.__get__
@@ -138,6 +176,7 @@ def _lender(thing, numpy):
     while below is not None:
         kind = type(below)
         if kinds.derives(kind, numpy.ndarray):
+            yield below
             below = base_of(below)
         elif kinds.type_name(kind)[1] == "DummyArray":  # of as_strided
             below = below.base
@@ -145,10 +184,11 @@ def _lender(thing, numpy):
             try:
                 below = below.obj
             except ValueError:  # released
-                return None
+                return
         else:
-            return None if kind is bytes or kind is bundles.Private else below
-    return None
+            if kind is not bytes and kind is not bundles.Private:
+                yield below
+            return
 
 
 def _strides(thing):
@@ -160,10 +200,11 @@ def _strides(thing):
     return tuple(found[::-1])
 
 
-def _bounds(thing, numpy):  # noqa: ARG001
-    pointer = thing.__array_interface__["data"][0]
+def _bounds(thing, pointer):
     if not thing.size:
         return pointer, pointer
+    if thing.flags.forc:
+        return pointer, pointer + thing.nbytes
     low = high = pointer
     for length, stride in zip(thing.shape, thing.strides):  # noqa: B905
         if stride < 0:
@@ -191,7 +232,7 @@ def settle(walk, memory):
         segment = Segment(
             stretch.low, stretch.high - stretch.low, inside[0].quiet, any(array.writeable for array in inside)
         )
-        segment.digest = memory.digest(segment.address, segment.size)
+        segment.take(memory)
         walk.segments.append(segment)
         for array in inside:
             array.segment, array.offset = number, array.pointer - stretch.low
@@ -265,9 +306,9 @@ def is_quiet(kind):
     return (kinds.derives(kind, pandas.DataFrame) or kinds.derives(kind, pandas.Series)) and _copies_on_write(pandas)
 
 
-def told(kind, state):
-    """Return what a frame holds that is shared as ever, though its memory is not: what the notebook noted of it."""
-    attributes = state.get("attrs") if type(state) is dict and is_quiet(kind) else None
+def told(state):
+    """Return what a quiet frame holds that is shared as ever, though its memory is not: what the notebook noted of it."""
+    attributes = state.get("attrs") if type(state) is dict else None
     return [attributes] if type(attributes) is dict else []
 
 
@@ -281,11 +322,19 @@ def _copies_on_write(pandas):
         return False
 
 
+def is_adjusted(kind):
+    """Return whether what instances of a type tell of themselves is to be adjusted."""
+    return kinds.described(kind) == "MaskedArray" or kinds.type_name(kind)[0].startswith("pandas")
+
+
 def adjusted(thing, kind, parts):
     """Return what a class says of how an instance is made, without what only looks shared."""
     function, arguments, state, items, pairs, setter = parts
-    if type(state) is dict and type(state.get("_metadata")) is list and kinds.type_name(kind)[0].startswith("pandas"):
-        state = dict(state, _metadata=list(state["_metadata"]))
+    if type(state) is dict and kinds.type_name(kind)[0].startswith("pandas"):
+        if type(state.get("_metadata")) is list:
+            state = dict(state, _metadata=list(state["_metadata"]))
+        if "_dtype" in state and "_ordered" in state:  # pandas before 1.0 adds it when a Categorical is made again
+            state = {name: value for name, value in state.items() if name != "_ordered"}
     if kind.__name__ == "MaskedArray" and type(state) is tuple and state and state[-1] is None:
         state = state[:-1] + (thing._fill_value if thing.fill_value is not None else None,)  # asked for, it is made
     return function, arguments, state, items, pairs, setter

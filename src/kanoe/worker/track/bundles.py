@@ -11,12 +11,11 @@ import mmap
 import os
 import sys
 
-from kanoe_worker.track import columns, digest
+from kanoe_worker.track import columns, digest, kinds
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 FORMAT = 1
 _OWNED = 1 << 25  # up to this size an array gets memory of its own, as it had before it was stored
-_INSIDE = 1 << 13  # up to this size memory lies in the bundle's own file
 _SHARING = 4  # version of marshal that keeps which strings are one object
 
 
@@ -27,19 +26,14 @@ class Damaged(Exception):  # noqa: N818
 def body(walk, frames, contents, members):
     """Return a bundle's own bytes."""
     blobs = [(blob.kind, blob.digest) for blob in walk.blobs]
-    segments = [(segment.size, segment.digest, segment_bytes(segment)) for segment in walk.segments]
+    segments = [(segment.size, segment.digest, segment.content if segment.size else None) for segment in walk.segments]
     table = [array.entry() for array in walk.arrays]
     return marshal.dumps((FORMAT, frames, contents, members, walk.items, walk.records, table, segments, blobs), 2)
 
 
 def is_inside(segment):
     """Return whether a segment is so small that it lies in the bundle's own file."""
-    return segment.size <= _INSIDE
-
-
-def segment_bytes(segment):
-    """Return the content of a small segment, None of a large one."""
-    return bytes(digest.view(segment.address, segment.size)) if is_inside(segment) and segment.size else None
+    return segment.digest is None
 
 
 def blob_bytes(blob):
@@ -217,8 +211,11 @@ class Reader(object):
             return
         __import__(module)
         found = sys.modules[module]
-        for part in name.split("."):
-            found = getattr(found, part)
+        if (module, name) in kinds.originals:
+            found = kinds.originals[module, name]
+        else:
+            for part in name.split("."):
+                found = getattr(found, part)
         self._add(found)
 
     def _z(self, name):
@@ -444,8 +441,6 @@ def _setter_of(thing):
 
 
 def _base_of(kind):
-    from kanoe_worker.track import kinds
-
     for ancestor in kinds.mro(kind):
         if id(ancestor) in kinds.BASES and ancestor is not object:
             return ancestor
@@ -453,8 +448,6 @@ def _base_of(kind):
 
 
 def _slot(kind, name):
-    from kanoe_worker.track import kinds
-
     return kinds.slot(kind, name)
 
 

@@ -34,6 +34,7 @@ from kanoe_worker.track import (
     options,
     randoms,
     settings,
+    submodules,
     warned,
 )
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
@@ -52,9 +53,11 @@ def all_channels(shell, definitions=None):  # noqa: ARG001
     children = effects.Children()
     mpl = options.Matplotlib(imports)
     table = settings.process_settings() + options.library_settings() + mpl.entries()
+    table += interactive.traceback_settings(shell)
     channels = [
         _Start(imports, children, shell),
         imported.Imported(imports),
+        submodules.Submodules(imports),
         randoms.Randoms(imports, children),
         settings.Environ(imports, children),
         settings.Settings(imports, table),

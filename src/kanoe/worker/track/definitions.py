@@ -344,7 +344,9 @@ def class_name(kind):
 
 
 def held(module, qualname):
-    """Return what a loaded module holds under a qualified name, or None. Asks dictionaries only."""
+    """Return what a loaded module holds under a qualified name, or None: see `kinds.held`."""
+    if kinds.originals and (module, qualname) in kinds.originals:
+        return kinds.originals[module, qualname]
     dictionary = _module_dictionary(module)
     found = None
     for name in qualname.split("."):

@@ -5,6 +5,7 @@ A patch is an attribute of a library's module or class that was bound anew by th
 patches: `effect:patch:*`.
 """
 
+import collections
 import ctypes
 import functools
 import gc
@@ -15,7 +16,7 @@ import sys
 import threading
 import types
 
-from kanoe_worker.track import encoded, local_modules
+from kanoe_worker.track import encoded, kinds, local_modules
 from kanoe_worker.track.encoded import Written, digest_of, hash_below
 from kanoe_worker.track.interactive import LAST_ERRORS, SYSTEM_HOOKS, of_notebook
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
@@ -23,6 +24,8 @@ from kanoe_worker.track.plain import __builtins__  # noqa: F401
 _HEAP_TYPE = 1 << 9
 _VERSION = 24  # bytes from a dictionary's start to `ma_version_tag`, CPython 3.6 to 3.13
 _MAPPING = 16  # bytes from a mapping proxy's start to the pointer to what it shows
+_AT_ONCE = 128  # versions that are compared in one step
+_ALL_CHILDREN = 0x40000000  # __WALL of wait(2): also those that end without a signal
 _MISSING = object()
 # Entries that come and go by themselves.
 _OWN = frozenset(
@@ -41,6 +44,9 @@ _CODE = (
     functools.partial,
 )
 
+# What may hold something else, though it is the same.
+_CONTAINERS = (list, dict, set, bytearray, collections.OrderedDict, collections.defaultdict, collections.deque)
+
 # What the kernel itself is made of patches libraries in every session alike.
 _MACHINERY = ("kanoe_worker", "IPython", "ipykernel", "matplotlib_inline")
 
@@ -49,12 +55,12 @@ class Versions(object):
     """The version numbers that CPython 3.6 to 3.13 keeps in dictionaries: many at once, in little time."""
 
     def __init__(self):
-        self._fast = None
+        self._words = self._places = None
         self.works = (
             sys.implementation.name == "cpython" and (3, 6) <= sys.version_info[:2] <= (3, 13) and self._tested()
         )
-        self._addresses = []
         self._gather = lambda: ()
+        self._seen = ()
 
     def of(self, mapping):
         """Return the address of the version of a dictionary, or of that behind a mapping proxy."""
@@ -63,27 +69,34 @@ class Versions(object):
         return ctypes.c_void_p.from_address(id(mapping) + _MAPPING).value + _VERSION
 
     def follow(self, addresses):
-        """Look at these from now on; the dictionaries must live on."""
+        """Look at these from now on, of which the first are those of before; the dictionaries must live on."""
         base, top = min(addresses), max(addresses)
         words = (ctypes.c_uint64 * ((top - base) // 8 + 1)).from_address(base)
         memory = memoryview(words).cast("B").cast("Q")
         pick = operator.itemgetter(*[(address - base) // 8 for address in addresses])
         single = len(addresses) == 1
         self._gather = lambda: (pick(memory),) if single else pick(memory)
-        self._fast = None
+        self._seen = tuple(self._seen) + self._gather()[len(self._seen) :]
+        self._words = None
         numpy = sys.modules.get("numpy")
         if hasattr(numpy, "frombuffer") and hasattr(numpy, "array"):
-            words = numpy.frombuffer(memory, dtype="u8")
-            places = numpy.array([(address - base) // 8 for address in addresses], dtype="i8")
-            self._fast = lambda: words[places].tobytes()
+            self._words = numpy.frombuffer(memory, dtype="u8")
+            self._places = numpy.array([(address - base) // 8 for address in addresses], dtype="i8")
+            self._seen = numpy.array(self._seen, dtype="u8")
 
-    def now(self):
-        """Return all versions, in the order of the addresses."""
-        return self._gather()
-
-    def print(self):
-        """Return something that is equal as long as all versions are."""
-        return self._gather() if self._fast is None else self._fast()
+    def changed(self):
+        """Return the positions of those whose versions are others than the last time."""
+        before = self._seen
+        if self._words is not None:
+            now = self._seen = self._words[self._places]
+            return (now != before).nonzero()[0].tolist()
+        now = self._seen = self._gather()
+        found = []
+        for start in range(0, len(now), _AT_ONCE):
+            if now[start : start + _AT_ONCE] != before[start : start + _AT_ONCE]:
+                some = range(start, min(start + _AT_ONCE, len(now)))
+                found += [position for position in some if now[position] != before[position]]
+        return found
 
     def _tested(self):
         try:
@@ -118,14 +131,13 @@ class Patches(object):
         self._versions = Versions()
         self._owners = []  # (module name, path within it or "", module or class, its mapping)
         self._snapshots = []
-        self._seen = ()
-        self._print = None
         self._known = set()  # ids of the owners
         self._modules = 0
         self._before = {}
         self._early = {}
         self._original = {}  # reference -> (owner, attribute, value that a fresh process has)
         self._hashes = {}
+        self._contents = {}  # reference -> hash of what it held when it was written
         self._patched = {}  # reference -> value
         self._imports = imports
         self._waiting = {}
@@ -145,6 +157,7 @@ class Patches(object):
         """See `channels`."""
         writes = self._early
         self._compare(writes)
+        self._compare_inside(writes)
         self._take_new()
         return {self.prefix + "*": hash_below(self._before)}, writes
 
@@ -183,14 +196,27 @@ class Patches(object):
             name = names[-1]
             if data is not None:
                 value = encoded.decode(data)
-                self._original.setdefault(reference, (owner, name, _entry(owner, name)))
+                self._remember(reference, owner, name, _entry(owner, name))
                 setattr(owner, name, value)
                 self._patched[reference] = value
+                self._contents[reference] = encoded.hash_in(data)
             elif reference in self._original:
-                _put_back(*self._original.pop(reference))
+                _put_back(*self._forget(reference))
                 self._patched.pop(reference, None)
         except Exception as error:
             failed[reference] = "%s: %s" % (type(error).__name__, error)
+
+    def _remember(self, reference, owner, name, value):
+        """Note what a fresh process has in a place."""
+        if reference not in self._original:
+            self._original[reference] = (owner, name, value)
+            if value is not _MISSING:
+                kinds.originals[_place_of(reference)] = value
+
+    def _forget(self, reference):
+        """Note that a place has this again, and return it."""
+        kinds.originals.pop(_place_of(reference), None)
+        return self._original.pop(reference)
 
     def _before_import(self):
         # What the cell did so far is the notebook's; `end` tells.
@@ -205,7 +231,6 @@ class Patches(object):
         """Remember what modules that have come since are like."""
         if len(sys.modules) == self._modules:
             return
-        self._print = None
         self._modules = len(sys.modules)
         collecting = gc.isenabled()
         gc.disable()
@@ -221,7 +246,6 @@ class Patches(object):
             self._owners.extend(found)
             if self._versions.works:
                 self._versions.follow([self._versions.of(mapping) for _, _, _, mapping in self._owners])
-                self._seen = self._seen + self._versions.now()[len(self._snapshots) :]
             self._snapshots.extend(mapping.copy() for _, _, _, mapping in found)
         finally:
             if collecting:
@@ -256,13 +280,7 @@ class Patches(object):
     def _compare(self, writes):
         """Note what changed; with None for `writes`, take it for what libraries are like."""
         if self._versions.works:
-            mark = self._versions.print()
-            if mark == self._print:
-                return
-            self._print = mark
-            now = self._versions.now()
-            changed = [position for position, version in enumerate(now) if version != self._seen[position]]
-            self._seen = now
+            changed = self._versions.changed()
         else:
             changed = range(len(self._owners))
         for position in changed:
@@ -286,7 +304,7 @@ class Patches(object):
         reference = "%s%s:%s%s" % (self.prefix, module, path + "." if path else "", name)
         if reference in self._original:
             if new is self._original[reference][2]:
-                del self._original[reference]
+                self._forget(reference)
                 self._hashes.pop(reference, None)
                 self._patched.pop(reference, None)
                 writes[reference] = None
@@ -294,11 +312,34 @@ class Patches(object):
         elif not self._counts(module, path, name, old, new):
             return
         else:
-            self._original[reference] = (owner, name, old)
-        written = encoded.written(("deleted",) if new is _MISSING else new)
-        self._hashes[reference] = written[0]
+            self._remember(reference, owner, name, old)
         self._patched[reference] = new
-        writes[reference] = written
+        writes[reference] = self._written(reference, new)
+
+    def _written(self, reference, value):
+        """Return what to report for a new value, or new content, of an attribute."""
+        written = encoded.written(("deleted",) if value is _MISSING else value)
+        self._hashes[reference] = self._contents[reference] = written[0]
+        if type(value) in _CONTAINERS and self._is_shared(reference, value):
+            written = Written(written[0], None, "something else holds it too")
+        return written
+
+    def _compare_inside(self, writes):
+        """Note which of the lists and so on that were bound to attributes hold something else now."""
+        for reference in list(self._patched):
+            value = self._patched[reference]
+            if type(value) in _CONTAINERS and reference not in writes:
+                digest, _ = encoded.written(value)
+                if digest != self._contents.get(reference):
+                    writes[reference] = self._written(reference, value)
+
+    def _is_shared(self, reference, value):
+        """Return whether more than the attribute refers to a value: its bytes alone would tear them apart."""
+        owner = self._original[reference][0]
+        ours = [self._patched, vars(self), sys._getframe(), sys._getframe(1), sys._getframe(2), sys._getframe(3)]
+        ours += self._snapshots + gc.get_referents(owner) + [owner]
+        known = set(map(id, ours))
+        return any([id(holder) not in known for holder in gc.get_referrers(value)])
 
     def _counts(self, module, path, name, old, new):
         """Say whether the notebook, or another library, did this."""
@@ -332,6 +373,11 @@ class Patches(object):
             return self._shell.user_ns["In"][-1]
         except Exception:
             return None
+
+
+def _place_of(reference):
+    module, _, path = reference[len(Patches.prefix) :].partition(":")
+    return module, path
 
 
 def _code_mentions(code, name, depth):
@@ -497,6 +543,12 @@ class Children(object):
     def alive(self):
         """Return the process ids of the children that live."""
         found = []
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | _ALL_CHILDREN)
+        except ChildProcessError:
+            return []
+        except OSError:
+            pass
         try:
             for thread in os.listdir("/proc/self/task"):
                 with open("/proc/self/task/%s/children" % thread) as file:

@@ -12,7 +12,7 @@ import pickle
 import sys
 import types
 
-from kanoe_worker.track import codes, local_modules
+from kanoe_worker.track import codes, kinds, local_modules
 from kanoe_worker.track.bytecode import mentions_of_code
 from kanoe_worker.track.mentions import Mentions
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
@@ -173,10 +173,7 @@ def _value(form):
 def _object(kind, form):
     if kind in "mg":
         __import__(form[1])
-        found = sys.modules[form[1]]
-        for name in form[2].split(".") if kind == "g" else ():
-            found = getattr(found, name)
-        return found
+        return _held(form[1], form[2]) if kind == "g" else sys.modules[form[1]]
     if kind == "c":
         return _function(form)
     if kind == "w":
@@ -257,10 +254,18 @@ def global_name(value):
         return None
     if type(module) is not str or type(qualname) is not str or module == "__main__" or "<" in qualname:
         return None
-    found = sys.modules.get(module)
     try:
-        for name in qualname.split("."):
-            found = getattr(found, name)
+        found = _held(module, qualname)
     except Exception:
         return None
     return (module, qualname) if found is value else None
+
+
+def _held(module, qualname):
+    """Return what a module holds under a name; the original, where the notebook replaced it."""
+    if (module, qualname) in kinds.originals:
+        return kinds.originals[module, qualname]
+    found = sys.modules[module]
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    return found

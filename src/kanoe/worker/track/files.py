@@ -165,8 +165,7 @@ class Files(object):
             self._drain_opens()
             self._drain_changes()
         writing = flags & (os.O_WRONLY | os.O_RDWR)
-        if flags & os.O_RDWR:
-            self._mapped = True
+        self._mapped = True
         known = self._known.get(path)
         if writing and flags & os.O_TRUNC:
             self._replaced(path, known)
@@ -552,24 +551,32 @@ class Files(object):
         return {path: entry for path, entry in changed.items() if entry is not None or path in self._known}
 
     def _mapped_files(self):
-        """Return the files that can be written through memory, which nobody tells of."""
-        self._held = set()
+        """Return the files that can be written through memory, which nobody tells of; note those that are seen there."""
+        self._held, shown = set(), set()
         if self._mapped:
             try:
                 with file_calls.REAL_OPEN("/proc/self/maps", errors="surrogateescape") as lines:
                     for line in lines:
                         fields = line.rstrip("\n").split(None, 5)
-                        if len(fields) == 6 and fields[1].startswith("rw") and fields[1][3] == "s":
-                            self._held.add(fields[5])
+                        if len(fields) == 6 and fields[1][3] == "s":
+                            shown.add(fields[5])
+                            if fields[1][1] == "w":
+                                self._held.add(fields[5])
             except OSError:
                 pass
-            self._held = {path for path in map(self._places.place, self._held) if path is not None}
-            self._held = {path for path in self._held if not self._places.is_input(path)}
-            self._mapped = bool(self._held)
+            shown, self._held = self._ours(shown), self._ours(self._held)
+            self._mapped = bool(shown)
+        self._shown = shown
         return self._held
 
+    def _ours(self, paths):
+        placed = {path for path in map(self._places.place, paths) if path is not None}
+        return {path for path in placed if not self._places.is_input(path)}
+
     def _note_changed(self, changed):
-        """Who changes a file without replacing it depends on what it was."""
+        """Who changes a file without replacing it depends on what it was, and who sees it in memory on what it is."""
+        for path in self._shown:
+            self._look("file:", path)
         for path, entry in changed.items():
             known = self._known.get(path)
             if known is None or self._is_own(path):

@@ -1,5 +1,6 @@
 """Which roots share memory that can be written: these are one group, stored and hashed as one."""
 
+import itertools
 import marshal
 
 from kanoe_worker.track import digest
@@ -55,11 +56,13 @@ def joint_hash(members, walks):
     """Return the hash of a group: of each member's value, and of what they share."""
     if len(members) == 1:
         return digest.of_parts("group", members[0].encode(), walks[members[0]].own.encode())
-    places = {}
+    shared, first = [], {}
     for position, reference in enumerate(members):
-        for key, number in walks[reference].ids.items():
-            places.setdefault(key, []).append((position, number))
-    shared = sorted(place for place in places.values() if len(place) > 1)
+        ids = walks[reference].ids
+        known = list(first.keys() & ids.keys())
+        shared.append(sorted(zip(map(first.get, known), map(ids.get, known))))  # noqa: B905 - Python 3.9 knows no `strict`
+        new = list(ids.keys() - first.keys())
+        first.update(zip(new, zip(itertools.repeat(position), map(ids.get, new))))  # noqa: B905
     memory = []
     stretches = sorted(
         (segment.address, segment.address + segment.size, position, number)

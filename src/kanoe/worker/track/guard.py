@@ -39,7 +39,7 @@ class Guard(object):
 
     def __init__(self, seconds=SECONDS):
         self._seconds = seconds
-        self._started = None
+        self._call = self._seen = self._started = None
         self._active = False
         self._before = None
 
@@ -80,10 +80,12 @@ class Guard(object):
         warnings.filters = theirs
 
     def _ring(self, number, frame):
-        started = self._started
-        if started is None:
+        call = self._call
+        if call is None:
             return
-        cpu, clock = started
+        if call is not self._seen:  # since when it goes on is asked now: most calls end long before
+            self._seen, self._started = call, (time.process_time(), time.monotonic())
+        cpu, clock = self._started
         if time.process_time() - cpu > self._seconds or time.monotonic() - clock > 10 * self._seconds:
             raise Stopped()
 
@@ -91,7 +93,7 @@ class Guard(object):
         """Call and return what the function returns; raises Failed whatever it raises."""
         limit = sys.getrecursionlimit()
         try:
-            self._started = (time.process_time(), time.monotonic())
+            self._call = [function]
             return function(*arguments)
         except Stopped:
             raise Endless("it takes longer than %g seconds" % self._seconds) from None
@@ -104,7 +106,7 @@ class Guard(object):
         except BaseException as problem:
             raise Failed(_describe(problem)) from None
         finally:
-            self._started = None
+            self._call = None
             if sys.getrecursionlimit() != limit:
                 sys.setrecursionlimit(limit)
 

@@ -73,6 +73,17 @@ class Imports(object):
             if not _is_loading(sys.modules[name]):
                 self._fire(name, sys.modules[name])
 
+    def replay(self, name):
+        """Import a module as an earlier cell did; return why that fails, or None."""
+        self.replaying = True
+        try:
+            __import__(name)
+        except BaseException as error:
+            return "%s: %s" % (type(error).__name__, error)
+        finally:
+            self.replaying = False
+        return None
+
     def find_spec(self, name, path=None, target=None):
         """Find nothing; but let the loader that another finder finds tell when it has loaded a module somebody waits for."""
         state = self._state
@@ -259,11 +270,12 @@ class Imported(object):
         """See `channels`."""
         return []
 
+    def import_all(self, names):
+        """Import modules, as far as that succeeds."""
+        for name in names:
+            self._imports.replay(name)
+
     def _import(self, name, reference, failed):
-        self._imports.replaying = True
-        try:
-            __import__(name)
-        except BaseException as error:
-            failed[reference] = "%s: %s" % (type(error).__name__, error)
-        finally:
-            self._imports.replaying = False
+        why = self._imports.replay(name)
+        if why is not None:
+            failed[reference] = why

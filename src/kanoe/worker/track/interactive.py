@@ -13,7 +13,7 @@ import types
 
 from kanoe_worker.track.encoded import Written, digest_of
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
-from kanoe_worker.track.settings import Keyed
+from kanoe_worker.track.settings import Keyed, Setting
 
 LAST_ERROR = "opaque:error"
 LAST_ERRORS = ("last_type", "last_value", "last_traceback", "last_exc")
@@ -122,6 +122,7 @@ class Hooks(Keyed):
     def __init__(self, shell, imports=None):
         Keyed.__init__(self, imports)
         self._shell = shell
+        self._tables = {}
         self.arrive()
 
     def end(self):
@@ -170,9 +171,18 @@ class Hooks(Keyed):
 
     def _magics(self, found):
         for kind, magics in self._shell.magics_manager.magics.items():
-            for name, function in magics.items():
-                if of_notebook(function):
-                    found["magic:%s:%s" % (kind, name)] = function
+            for name, function in self._own(kind, magics):
+                found["magic:%s:%s" % (kind, name)] = function
+
+    def _own(self, place, table):
+        """Return the entries of a table that are the notebook's; asked of each only where the table holds others than before."""
+        names, values = list(table), list(table.values())
+        ids = list(map(id, names + values))
+        known = self._tables.get(place)
+        if known is None or known[0] != ids:
+            own = [entry for entry in table.items() if of_notebook(entry[1])]
+            known = self._tables[place] = (ids, own, names + values)
+        return known[1]
 
     def _put_magic(self, name, value):
         kind, _, name = name.partition(":")
@@ -184,11 +194,10 @@ class Hooks(Keyed):
     def _formatters(self, found):
         for mime, formatter in self._shell.display_formatter.formatters.items():
             for table in ("singleton_printers", "type_printers", "deferred_printers"):
-                for owner, function in getattr(formatter, table).items():
-                    if of_notebook(function):
-                        name = owner.__module__ + "." + owner.__qualname__ if isinstance(owner, type) else repr(owner)
-                        # The type itself travels with the value: it may be the notebook's own.
-                        found["formatter:%s:%s:%s" % (mime, table, name)] = (owner, function)
+                for owner, function in self._own(mime + table, getattr(formatter, table)):
+                    name = owner.__module__ + "." + owner.__qualname__ if isinstance(owner, type) else repr(owner)
+                    # The type itself travels with the value: it may be the notebook's own.
+                    found["formatter:%s:%s:%s" % (mime, table, name)] = (owner, function)
 
     def _put_formatter(self, name, value):
         mime, table, _ = name.split(":", 2)
@@ -261,6 +270,29 @@ class LastError(object):
     def held(self):
         """See `channels`."""
         return []
+
+
+def traceback_settings(shell):
+    """Return what `%xmode` sets: a cell looks at it by raising an error."""
+    teller = getattr(shell, "InteractiveTB", None)
+    ask = getattr(shell, "_get_exc_info", None)
+    if ask is None or not hasattr(teller, "set_mode"):
+        return []
+    mode = Setting("traceback", lambda: teller.mode, lambda value: teller.set_mode(mode=value), seen=True)
+
+    set_mode = teller.set_mode
+
+    def get_exc_info(exc_tuple=None):
+        mode.touched = True
+        return ask(exc_tuple)
+
+    def setting(*given, **named):
+        mode.touched = True
+        return set_mode(*given, **named)
+
+    shell._get_exc_info = get_exc_info
+    teller.set_mode = setting
+    return [mode]
 
 
 def _last_error():

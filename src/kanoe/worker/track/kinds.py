@@ -128,8 +128,17 @@ def described(kind):
     return name_of(kind)
 
 
+# What libraries' modules and classes held before the notebook bound something else there: by module and qualified name.
+originals = {}
+
+
 def held(module, qualname):
-    """Return what a module holds under a qualified name, or None; nothing is imported, no module's `__getattr__` is asked."""
+    """Return what a module holds under a qualified name, or None; nothing is imported, no module's `__getattr__` is asked.
+
+    Of what the notebook replaced, it is the original.
+    """
+    if originals and (module, qualname) in originals:
+        return originals[module, qualname]
     found = sys.modules.get(module)
     if found is None or not derives(type(found), types.ModuleType):
         return None

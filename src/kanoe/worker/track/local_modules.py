@@ -1,4 +1,4 @@
-"""Modules that are the notebook's own: their files lie in its folders, or nothing but its code made them.
+"""Modules that are the notebook's own: their files lie in its folders.
 
 Such a module is a definition, `def:module:NAME`: who refers to it, or to what it holds by name, needs it. Its hash says what its names
 hold, code and data. It has no bytes: a new process imports it, and where that comes to something else (a file that changed since, data
@@ -17,27 +17,42 @@ _INSTALLED = ("/site-packages/", "/dist-packages/")
 _STRANGE = ("__main__", "__mp_main__", "builtins", "kanoe_worker")
 # What the import system keeps in a module.
 _MACHINERY = frozenset(
-    ["__builtins__", "__cached__", "__loader__", "__spec__", "__warningregistry__", "__annotate__", "__conditional_annotations__"]
+    [
+        "__builtins__",
+        "__cached__",
+        "__loader__",
+        "__spec__",
+        "__warningregistry__",
+        "__annotate__",
+        "__conditional_annotations__",
+    ]
 )
+
+_PATH_TYPES = "_frozen_importlib_external"
 
 loaded = {}  # name -> module: those that were there at the last look
 _folders = ()
+_looked_at = []  # ids of all modules' names and of the modules at the last look
 _known = {}  # name -> the module that was looked at, and whether it is one
 
 
 def watch(folders):
     """From now on a module is the notebook's own if its file lies below one of these, and is not installed there."""
-    global _folders  # noqa: PLW0603 - one process has one notebook
-    _folders = tuple([folder.rstrip("/") + "/" for folder in folders])
+    global _folders
+    _folders = tuple([one.rstrip("/") + "/" for folder in folders for one in (folder, os.path.realpath(folder))])
     _known.clear()
     loaded.clear()
+    _looked_at.clear()
 
 
 def look():
     """Learn which of them are there now; return `{reference: module}`."""
-    loaded.clear()
-    if _folders:
-        loaded.update((name, module) for name, module in list(sys.modules.items()) if owns(name, module))
+    found = dict(sys.modules)
+    ids = list(map(id, found)) + list(map(id, found.values()))
+    if _folders and ids != _looked_at:
+        loaded.clear()
+        loaded.update((name, module) for name, module in found.items() if owns(name, module))
+        _looked_at[:] = ids
     return {PREFIX + name: module for name, module in loaded.items()}
 
 
@@ -52,6 +67,7 @@ def owns(name, module):
 def unload(reference):
     """Let the next import of a module read its file."""
     name = reference[len(PREFIX) :]
+    _looked_at.clear()
     for table in (sys.modules, loaded, _known):
         table.pop(name, None)
 
@@ -85,16 +101,19 @@ def parts(module, of_definition):
 
 
 def _is_local(name, module):
-    if name in _STRANGE or name.partition(".")[0] == "kanoe_worker" or not kinds.derives(type(module), types.ModuleType):
+    if (
+        name in _STRANGE
+        or name.partition(".")[0] == "kanoe_worker"
+        or not kinds.derives(type(module), types.ModuleType)
+    ):
         return False
     known = kinds.module_dictionary_of(module)
-    file, spec = known.get("__file__"), known.get("__spec__")
+    file, places = known.get("__file__"), known.get("__path__", ())
     if type(file) is str:
         return _is_own_file(os.path.abspath(file))
-    if spec is not None or "." in name or name in sys.builtin_module_names:
-        places = list(known.get("__path__", ())) if type(name) is str else ()
-        return bool(places) and all([type(place) is str and _is_own_file(place) for place in places])
-    return type(module) is types.ModuleType
+    # A folder without a file of its own; such a list of folders is Python's.
+    places = list(places) if type(places) is list or type(places).__module__ == _PATH_TYPES else []
+    return bool(places) and all([type(place) is str and _is_own_file(place) for place in places])
 
 
 def _is_own_file(file):

@@ -54,11 +54,12 @@ class Mentions(object):
     results     numbers of the outputs it reads as `_3` or `Out[3]`; None: any
     setattrs    whether it may store attributes
     hooks       whether a class of it runs code of its own when a class is made from it
+    surely      names that are bound or deleted once it has run to its end; known of cells only
     later       name -> Later: functions and classes that a cell defines; what they need counts once the name is used
     otherwise   name -> Mentions: what it does more if there is no such name: a line may then be a magic without its sign
     """
 
-    __slots__ = _SETS + _FLAGS + ("later", "otherwise", "results")
+    __slots__ = _SETS + _FLAGS + ("later", "otherwise", "results", "surely")
 
     def __init__(self):
         for name in _SETS:
@@ -66,6 +67,7 @@ class Mentions(object):
         for name in _FLAGS:
             setattr(self, name, False)
         self.results = set()
+        self.surely = frozenset()
         self.later = {}
         self.otherwise = {}
 
@@ -175,13 +177,15 @@ class Later(object):
 
 
 class Closure(object):
-    """All that a cell may read: names, definitions, numbers of results (None: any); everything: any; history: texts of cells."""
+    """All that a cell may read: names, definitions, numbers of results (None: any); everything: any; history: texts of cells;
+    imports: modules that its code imports."""
 
-    __slots__ = ("definitions", "everything", "history", "names", "results")
+    __slots__ = ("definitions", "everything", "history", "imports", "names", "results")
 
-    def __init__(self, names, definitions, everything, results, history=False):
+    def __init__(self, names, definitions, everything, results, history=False, imports=()):
         self.names = names
         self.definitions = definitions
         self.everything = everything
         self.results = results
         self.history = history
+        self.imports = frozenset(imports)

@@ -36,7 +36,8 @@ class Pandas(Keyed):
             for key, value in list(dict.items(entries)):
                 if isinstance(value, dict) and prefix.count(".") < 4:
                     if type(value) is dict and (prefix + key).partition(".")[0] not in _UNCOUNTED:
-                        value = entries[key] = self._kind(value)
+                        value = self._kind(value)
+                        dict.__setitem__(entries, key, value)
                         value.prefix = prefix + key + "."
                     todo.append((prefix + key + ".", value))
                 else:
@@ -72,6 +73,11 @@ def _counting(channel):
             if not isinstance(value, dict) and getframe(1).f_code.co_name != "__setattr__":
                 looked.add(self.prefix + key)
             return value
+
+        def __setitem__(self, key, value):
+            """What is set to what it was is not seen to be written."""
+            looked.add(self.prefix + key)
+            dict.__setitem__(self, key, value)
 
         def get(self, key, default=None):
             """See `channels`."""
@@ -192,7 +198,9 @@ class Matplotlib(object):
 
         for name in (
             "__getitem__",
+            "__setitem__",
             "_get",
+            "_set",
             "__iter__",
             "__repr__",
             "__str__",

@@ -38,6 +38,8 @@ def _mentions_of_source(source, shell):
         unknown = True
     if unknown:
         walk.mentions.everything = True
+    elif isinstance(walk.settled, set):
+        walk.mentions.surely = frozenset(walk.settled)
     return walk.mentions
 
 
@@ -130,6 +132,7 @@ class _Reach(object):
         self._history = False
         self._results = set()
         self._todo = []  # names
+        self._imports = set()
         self._has_modules = any(reference.startswith(_MODULE) for reference in state)
         self._ran = set()
 
@@ -142,7 +145,7 @@ class _Reach(object):
         if self._results is None or self._results:
             self._take_results()
         self._drain()
-        return Closure(self._names, self._definitions, self._everything, self._results, self._history)
+        return Closure(self._names, self._definitions, self._everything, self._results, self._history, self._imports)
 
     def _drain(self):
         while self._todo:
@@ -175,6 +178,7 @@ class _Reach(object):
 
     def _modules(self, mentions):
         """Take in the modules of the notebook's own that a piece of code imports, or names in a text."""
+        self._imports.update(mentions.imports)
         if self._has_modules:
             names = {name.rsplit(".", up)[0] for name in mentions.imports for up in range(name.count(".") + 1)}
             for name in names.union(mentions.strings, mentions.words):
@@ -203,7 +207,8 @@ class _Reach(object):
             if reference in self._definitions:
                 continue
             self._definitions.add(reference)
-            self._add([_name_of(reference)] if "name:" + _name_of(reference) in self._state else ())
+            known = "name:" + _name_of(reference) in self._state and not reference.startswith(_MODULE)
+            self._add([_name_of(reference)] if known else ())
             entry = self._state.get(reference)
             if entry is not None:
                 self._take(_mentions(entry))

@@ -40,6 +40,14 @@ def find(thing):
     return choice(thing) if type(choice) is types.FunctionType else choice
 
 
+def may_need(kind):
+    """Return whether some objects of a type may have a saver."""
+    known = _CHOICES.get(id(kind))
+    if known is None or known[0]() is not kind:
+        known = _choose(kind)
+    return known[1] is not None
+
+
 def _choose(kind):
     """Find, and remember, what a type's objects need: a saver, a function that decides by the object, or None."""
     choice = None

@@ -513,28 +513,32 @@ class Environ(Keyed):
             """The mapping as it is, but that it says which variables were asked for."""
 
             def __getitem__(self, key):
-                if type(key) is str:
-                    channel.looked.add(key)
-                else:
-                    channel.looked_at_all = True
+                look_at(key)
                 return plain.__getitem__(self, key)
 
-            def __iter__(self):
-                channel.looked_at_all = True
-                return plain.__iter__(self)
+            def __setitem__(self, key, value):
+                look_at(key)  # what is set to what it was is not seen to be written
+                plain.__setitem__(self, key, value)
 
-            def __len__(self):
-                channel.looked_at_all = True
-                return plain.__len__(self)
+            def __delitem__(self, key):
+                look_at(key)
+                plain.__delitem__(self, key)
 
-            def __repr__(self):
+        def look_at(key):
+            if type(key) is str:
+                channel.looked.add(key)
+            else:
                 channel.looked_at_all = True
-                return plain.__repr__(self)
 
-            def copy(self):
+        def telling(look):
+            def method(self):
                 channel.looked_at_all = True
-                return plain.copy(self)
+                return look(self)
 
+            return method
+
+        for name in ("__iter__", "__len__", "__repr__", "copy"):
+            setattr(_Environ, name, telling(getattr(plain, name)))
         _Environ.__name__, _Environ.__qualname__, _Environ.__module__ = (
             plain.__name__,
             plain.__qualname__,

@@ -68,6 +68,14 @@ def make(known, frames, register=True):
     return maker.objects
 
 
+def owner(token):
+    """Return the definition that a token of `Packed.tokens` belongs to."""
+    kind, _, rest = token.partition(":")
+    if kind == "cell":
+        return rest.rpartition(":")[0]
+    return rest if kind == "globals" else token
+
+
 def fill(objects, contents):
     """Give shells what they hold."""
     for token in contents:

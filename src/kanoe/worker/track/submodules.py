@@ -5,7 +5,6 @@ the package: `wsgiref.util` is there for all after `import wsgiref.util`.
 """
 
 import ast
-import os
 import sys
 import types
 
@@ -45,8 +44,8 @@ class Submodules(object):
         """See `channels`."""
 
     def end(self):
-        """See `channels`."""
-        return {"%s%s.*" % (_PREFIX, package): None for package in self._packages}, {}
+        """See `channels`: `told` says it."""
+        return {}, {}
 
     def told(self, names, values):
         """After a cell: return what it read and wrote.
@@ -56,7 +55,7 @@ class Submodules(object):
             values: those that it may have looked up, as it left them.
         """
         self._packages.update(_packages(values))
-        reads, _ = self.end()
+        reads = {"%s%s.*" % (_PREFIX, package): None for package in self._packages}
         writes = {}
         for name in names:
             package, _, last = name.rpartition(".")

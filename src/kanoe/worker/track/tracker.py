@@ -29,8 +29,10 @@ from kanoe_worker.track import (
     opaque,
     randoms,
     reads,
+    submodules,
     summaries,
     values,
+    walk,
 )
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
@@ -52,7 +54,7 @@ class Tracker:
         kernel: the ipykernel.
         configuration: `staging` and `given`: folders; `roots`: files' folders by the paths they have on Kaggle; `apart`: folders among
             these that are no data of a notebook: its environment; `seed`: of random generators;
-            `results`: whether any cell looks at what others returned.
+            `results`: whether any cell looks at what others returned; `index_names`: whether any may name an index in place.
     """
 
     def __init__(self, kernel, configuration):
@@ -75,6 +77,8 @@ class Tracker:
         local_modules.watch(here for name, here in configuration["roots"].items() if name != "/kaggle/input")
         randoms.entropy = _drawn(configuration["seed"])
         self.channels = channels.all_channels(self.shell, definitions=self.definitions)
+        self.submodules = next(channel for channel in self.channels if type(channel) is submodules.Submodules)
+        walk.named_indexes = configuration["index_names"]
         self.initial = {}
         for channel in self.channels:
             for reference, data in channel.initial().items():
@@ -146,8 +150,7 @@ class Tracker:
 
     def _begin(self):
         cell = self.cell
-        self._restore_channels()
-        lacking = self._lacking_modules()
+        lacking = self._restore_channels() or self._lacking_modules()
         if lacking:
             return {"status": "held", "needs": lacking}
         for bundle in cell.bundles:
@@ -166,6 +169,7 @@ class Tracker:
             self._set_last()
         if cell.count is not None:
             self.shell.execution_count = cell.count
+        self.submodules.expect([self.namespace.get(name) for name in cell.names])
         self.definitions.begin(reference for reference in self.state if reference.startswith("def:"))
         cell.before = {name: id(value) for name, value in dict(self.namespace).items()}
         for channel in self.channels:
@@ -226,7 +230,8 @@ class Tracker:
 
     def _wanted(self, cell):
         """Return the references that the cell may look at and the session has not."""
-        wanted = {"name:" + name for name in cell.names | cell.hints}
+        # What the cell deletes must be there to be missed.
+        wanted = {"name:" + name for name in cell.names | cell.hints | cell.mentions.deletes}
         wanted.update(cell.definitions)
         results = cell.closure.results
         wanted.update(
@@ -258,6 +263,7 @@ class Tracker:
                 bundle,
                 pickle=self.taken.get(bundle["pickle"], bundle["pickle"]),
                 buffers=[self.taken.get(name, name) for name in bundle["buffers"]],
+                present=self._members(bundle),
             )
             todo.extend(need for need in entry.get("needs", ()) if need not in self.live and not _is_module(need))
             todo.extend(member for member in self._members(bundle) if member != reference)
@@ -329,6 +335,7 @@ class Tracker:
         return held
 
     def _restore_channels(self):
+        """Bring the process to the state; returns what cannot be brought back by its bytes."""
         changes = {}
         for reference in self.changed:
             if reference.partition(":")[0] in ("setting", "random", "effect", "opaque"):
@@ -336,10 +343,12 @@ class Tracker:
                 changes[reference] = self.values.read(entry["blob"]) if entry and entry.get("blob") else None
         # What has no bytes is missing until a cell that may use it comes.
         self.changed = {name for name in self.changed if name.startswith("opaque:") and name in self.state}
+        failed = set()
         for channel in self.channels:
-            channel.restore(changes)
+            failed.update(channel.restore(changes))
             if self.fresh and isinstance(channel, imported.Imported):
                 channel.import_all(reference[len(local_modules.PREFIX) :] for reference in self._modules())
+        return sorted(reference for reference in failed if changes.get(reference) is not None)
 
     def _modules(self):
         """Return the modules of the notebook's own that the session has not."""
@@ -382,6 +391,8 @@ class Tracker:
         for channel in self.channels:
             channel_reads, channel_writes = channel.end()
             found.take_channel(channel_reads, channel_writes, self)
+        looked_at = [value for name, value in self.after.items() if name in cell.names or name in cell.mentions.binds]
+        found.take_channel(*self.submodules.told(cell.closure.imports | reached.imports, looked_at), self)
         self._compare_values(cell, found, content.get("budget", 0.0))
         if cell.closure.history:
             found.reads["source:earlier"] = files.AS_FOUND
@@ -406,7 +417,10 @@ class Tracker:
         bound.update(present.intersection(cell.mentions.binds))
         known = set(self._known_names())
         deleted = {name for name in known if name not in present and "name:" + name in self.live}
-        for name in cell.names:
+        surely = self._surely_bound(cell, bound)
+        # Of what may have been bound to what it was, or deleted while it was not there, it counts what it was.
+        kept = (bound - surely) | cell.mentions.deletes.difference(present, deleted)
+        for name in cell.names | kept:
             found.reads["name:" + name] = self._hash("name:" + name)
         for reference in cell.definitions:
             found.reads[reference] = self._hash(reference)
@@ -422,7 +436,21 @@ class Tracker:
         roots = {reference: self._object(reference) for reference in affected if self._is_there(reference)}
         found.moved = {"name:" + name for name in cell.mentions.deletes if name in present}
         described, groups = self.values.describe(roots)
-        self._note_written(described, groups, touched, deleted, bound, cell.before, found, budget)
+        written = [group for group in groups if self._is_changed(group, described, touched, surely - cell.names)]
+        self._note_written(written, deleted, bound, found)
+        found.moved = self._moved(cell.before) | found.moved
+        for group in written:
+            self._keep(group, described, found, budget)
+        self.live.update(described)
+
+    def _surely_bound(self, cell, bound):
+        """Return the names that a cell bound, though maybe to a value like that before."""
+        ended = getattr(self.shell, "last_execution_succeeded", False)
+        return {
+            name
+            for name in bound
+            if cell.before.get(name) != id(self.after[name]) or (ended and name in cell.mentions.surely)
+        }
 
     def _note_modules(self, cell, found):
         """Return the modules of the notebook's own that came with a cell, having noted those that went."""
@@ -462,27 +490,24 @@ class Tracker:
         entry = self.state.get(reference)
         return entry["hash"] if entry else None
 
-    def _note_written(self, described, groups, touched, deleted, bound, before, found, budget):
-        """Say which values changed, and keep their bytes. What a cell does to a group depends on all of the group."""
-        for name in deleted:
-            found.writes["name:" + name] = None
+    def _note_written(self, written, deleted, bound, found):
+        """Say which names are gone, and what else was read: what a cell does to a group depends on all of the group."""
         rebound = {"name:" + name for name in bound}
-        found.moved = self._moved(before) | found.moved
-        written = [group for group in groups if self._is_changed(group, described, touched)]
         for group in written:
             for reference in group["members"]:
                 entry = self.state.get(reference)
                 if entry is not None and reference not in rebound:
                     found.reads["group:" + reference] = entry["bundle"]["hash"]
-        for group in written:
-            self._keep(group, described, found, budget)
-        self.live.update(described)
         for name in deleted:
+            found.writes["name:" + name] = None
             self.state.pop("name:" + name, None)
             self.live.discard("name:" + name)
 
     def _moved(self, before):
         """Return the names that were deleted and bound again: they stand behind others now."""
+        earlier = list(before)
+        if list(self.after)[: len(earlier)] == earlier:
+            return set()
         places = {name: place for place, name in enumerate(before)}
         last, moved = -1, set()
         for name in self.after:
@@ -492,8 +517,10 @@ class Tracker:
             last = max(place, last)
         return moved
 
-    def _is_changed(self, group, described, touched):
-        """Return whether a group is not what the state says."""
+    def _is_changed(self, group, described, touched, bound):
+        """Return whether a group is not what the state says, or was made anew."""
+        if not bound.isdisjoint(reference[5:] for reference in group["members"] if reference.startswith("name:")):
+            return True
         old = [self.state.get(reference) for reference in group["members"]]
         if None in old:
             return True

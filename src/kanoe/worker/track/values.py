@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import uuid
 
 from kanoe_worker.track import bundles, columns, digest, groups, guard, kinds, shells, walk
@@ -175,9 +176,11 @@ class Values(object):
         return {"pickle": self.stage(data), "buffers": buffers, "size": size + len(data), "lost": None}
 
     def _walk_to_store(self, members, roots, tokens, watch):
-        known = self._walks[members[0]]
-        if len(members) == 1 and tokens is None and not known.differs:
-            return known
+        if tokens is None:
+            known = max([self._walks[reference] for reference in members], key=lambda walk: len(walk.records))
+            found = known if len(members) == 1 else known.of(roots)
+            if found is not None and not known.differs:
+                return found
         walker = walk.Walker(self._definitions, self._memory, self._columns, watch, _mark)
         return walker.walk(roots, tokens, storing=True)
 
@@ -247,7 +250,8 @@ class Values(object):
         """Return `{reference: object}` of the members of some bundles that are not definitions; definitions live from then on.
 
         Args:
-            given: bundles, each `{"members", "pickle", "buffers"}`. Definitions that they need live already, or are among them.
+            given: bundles, each `{"members", "pickle", "buffers"}`, and `present`: its members that are no other values by now,
+                if not all. Definitions that they need live already, or are among them.
 
         Raises:
             NotRestored: something has no bytes here.
@@ -261,16 +265,21 @@ class Values(object):
             readers.append((bundle, _Restoring(bundle).call(self._reader, bundle, objects, used)))
         frames, framed = {}, []
         for bundle, reader in readers:
-            frames.update(reader.frames)
-            framed += bundle["members"] if reader.frames else []
+            made = {name: frame for name, frame in reader.frames.items() if name in _present(bundle)}
+            frames.update(made)
+            framed += bundle["members"] if made else []
         if frames:
             objects.update(_Restoring({"members": framed}).call(watch.call, shells.make, self._definitions, frames))
         readers.sort(key=lambda entry: not entry[1].contents)
         for bundle, reader in readers:
             things = _Restoring(bundle).call(watch.call, reader.items)
             if reader.contents:
-                _Restoring(bundle).call(watch.call, shells.fill, objects, things.pop(0))
-            found.update(zip(reader.members, things))  # noqa: B905
+                contents = things.pop(0)
+                gone = frozenset(bundle["members"]).difference(_present(bundle))
+                held = {token: content for token, content in contents.items() if shells.owner(token) not in gone}
+                _Restoring(bundle).call(watch.call, shells.fill, objects, held)
+            present = frozenset(_present(bundle))
+            found.update(entry for entry in zip(reader.members, things) if entry[0] in present)  # noqa: B905
         together = {reference for bundle in given if len(bundle["members"]) > 1 for reference in bundle["members"]}
         for reference, thing in objects.items():
             if reference.startswith("def:"):
@@ -291,6 +300,10 @@ class Values(object):
 
         paths = [os.path.join(self._given, name) for name in bundle["buffers"]]
         return bundles.Reader(self.read(bundle["pickle"]), bundles.Files(paths), resolve, self._memory, self._columns)
+
+
+def _present(bundle):
+    return bundle.get("present", bundle["members"])
 
 
 class _Source(object):
@@ -358,7 +371,16 @@ def _reason(found):
 
 def _is_known(kind):
     """Return whether instances of a type come back equal in every version: the tests say so."""
-    return not kinds.is_type(kind) and kinds.type_name(kind)[0].partition(".")[0] in _KNOWN
+    if kinds.is_type(kind):
+        return False
+    module = kinds.type_name(kind)[0]
+    library = module.partition(".")[0]
+    if library == "pandas" and module not in _FRAMES:
+        return not sys.modules["pandas"].__version__.startswith("0.")
+    return library in _KNOWN
+
+
+_FRAMES = ("pandas.core.frame", "pandas.core.series")  # what they hold is tried by itself
 
 
 # Modules whose types need no trial.

@@ -24,6 +24,8 @@ An *item* in a record is an atom (None, bool, int, float, complex, str, bytes, E
     (!, type, why, mark)      new: what cannot be kept
 """
 
+import copy
+import copyreg
 import gc
 import itertools
 import marshal
@@ -70,6 +72,8 @@ _VALUES = {
 }
 
 
+# Whether the notebook gives an index another name in place, which all see that hold the same object.
+named_indexes = False
 _PANDAS_VALUES = frozenset(["Timestamp", "Timedelta", "Period", "Interval", "BlockPlacement"])
 
 
@@ -113,6 +117,7 @@ class Walk(object):
         calls: types that their own code took apart, by their ids: a metaclass may hash as it likes.
         sets: whose order counts: that of exact atoms is the same in every process.
         alive: keeps what was made on the way.
+        numbers: of all that has one in the records, by its id.
         apart: ids of what objects hold that are kept without showing it: nothing else may hold the same, or it is `torn`.
     """
 
@@ -120,6 +125,7 @@ class Walk(object):
         self.records, self.items = [], []
         self.blobs, self.arrays, self.segments = [], [], []
         self.ids = {}
+        self.numbers = {}
         self.definitions = {}
         self.lost = []
         self.differs = False
@@ -130,6 +136,15 @@ class Walk(object):
         self.apart = set()
         self.torn = False
 
+    def of(self, things):
+        """Return the walk of objects that were all met in this one, in their order; None where some were not."""
+        numbers = [self.numbers.get(id(thing)) for thing in things]
+        if None in numbers:
+            return None
+        walk = copy.copy(self)
+        walk.items = [(number,) for number in numbers]
+        return walk
+
     def own_hash(self):
         """Return the hash of the value."""
         table = [array.entry() for array in self.arrays]
@@ -138,7 +153,7 @@ class Walk(object):
                 self.items,
                 self.records,
                 table,
-                [segment.digest for segment in self.segments],
+                [segment.value() for segment in self.segments],
                 [blob.digest for blob in self.blobs],
             ],
             VERSION,
@@ -150,7 +165,7 @@ class Atom(object):
     """The walk of one atom: much of a notebook is no more."""
 
     records = blobs = arrays = segments = lost = sets = ()
-    ids = definitions = calls = {}
+    ids = numbers = definitions = calls = {}
     reached = apart = frozenset()
     differs = torn = False
 
@@ -194,7 +209,9 @@ class Walker(object):
         self.columns = known_columns
         self._guard = watch
         self._mark = mark
-        self._plans = {}
+        self._routes, self._plans = {}, {}
+        self._traits = {}
+        self.telling = set()  # ids of objects whose own state is being walked
         self.quiet = False
         self._tokens = {}
         self._storing = False
@@ -250,10 +267,12 @@ class Walker(object):
         self._count = 0
         self._wasted = 0
         self._open = set()
+        self.telling = set()
         self.quiet = False
         try:
             self._result.items = [self._run(root) for root in roots]
             arrays.settle(self._result, self._memory)
+            self._result.numbers = self._numbers
             return self._result
         finally:
             self._numbers = self._contents = self._interior = None
@@ -486,7 +505,8 @@ class Walker(object):
                 key = "0" + marshal.dumps(element, VERSION).hex()
             elif effort > 0:
                 walker = Walker(self._definitions, self._memory, self.columns, self._guard, str)
-                walker._plans, walker._ordering = self._plans, True
+                walker._routes, walker._plans, walker._traits = self._routes, self._plans, self._traits
+                walker._ordering = True
                 walked = walker._walk([element], False)
                 effort -= len(walked.records)
                 key = "1" + walked.own_hash()
@@ -561,6 +581,28 @@ class Walker(object):
     # Everything else
 
     def _enter_other(self, thing, kind):
+        known = self._routes.get(id(kind))
+        if known is None:
+            known = self._routes[id(kind)] = (self._route(kind), kind)
+        return known[0](self, thing, kind)
+
+    def _route(self, kind):
+        """Return how all instances of a type are entered; where they are not all alike, each is asked."""
+        if type(kind) is not type or kinds.derives(kind, types.ModuleType) or savers.may_need(kind):
+            return Walker._enter_any
+        if arrays.is_array(kind):
+            return arrays.enter
+        return Walker._enter_any if arrays.may_enter(kind) else self._by_plan(kind)
+
+    def _by_plan(self, kind):
+        known = self._plans.get(id(kind))
+        if known is None:
+            plan = kinds.plan(kind, self._definitions.is_definition)
+            way = (lambda walker, thing, _: walker._instance(thing, plan)) if plan.raw else Walker._reduced
+            known = self._plans[id(kind)] = (way, kind)
+        return known[0]
+
+    def _enter_any(self, thing, kind):
         if kinds.is_type(kind):
             return self._enter_type(thing)
         if kinds.derives(kind, types.ModuleType):
@@ -576,12 +618,7 @@ class Walker(object):
         found = arrays.enter(self, thing, kind)
         if found is not None:
             return found
-        plan = self._plans.get(id(kind))
-        if plan is None:
-            plan = kinds.plan(kind, self._definitions.is_definition)
-            self._plans[id(kind)] = plan
-            self._result.alive.append(kind)
-        return self._instance(thing, plan) if plan.raw else self._reduced(thing)
+        return self._by_plan(kind)(self, thing, kind)
 
     def _saved(self, thing, saver):
         if saver.lost is not None:
@@ -657,7 +694,21 @@ class Walker(object):
             self._result.alive.append(content)
         yield content
 
-    def _reduced(self, thing):
+    def _traits_of(self, kind):
+        """Return whether a type's instances never change, share memory without seeing it, and need what they tell adjusted."""
+        known = self._traits.get(id(kind))
+        if known is None:
+            traits = (_is_value(kind), arrays.is_quiet(kind), arrays.is_adjusted(kind))
+            known = self._traits[id(kind)] = (traits, kind)
+        return known[0]
+
+    def _called(self, thing, found):
+        """Give an object its number that a call makes."""
+        if named_indexes and _is_index(*kinds.type_name(type(thing))):
+            self._result.ids.setdefault(id(thing), len(self._result.ids))
+        return self._new(thing, ("c", found[0], found[1]))
+
+    def _reduced(self, thing, _kind=None):
         """An instance that its own class takes apart."""
         kind = type(thing)
         if id(thing) in self._open:
@@ -674,28 +725,35 @@ class Walker(object):
         self._result.alive.append(thing)
         self._result.calls[id(kind)] = kind
         self._open.add(id(thing))
-        try:
-            function, arguments, state, items, pairs, setter = self._guard.call(arrays.adjusted, thing, kind, parts)
-        except guard.Failed as problem:
-            return self._lost(thing, "%s: %s" % (kinds.described(kind), problem))
-        self._result.alive.append((arguments, state, items, pairs))
-        self._reach(arrays.told(kind, state))
-        value = _is_value(kind)
+        value, quiet, special = self._traits_of(kind)
+        if special:
+            try:
+                parts = self._guard.call(arrays.adjusted, thing, kind, parts)
+            except guard.Failed as problem:
+                return self._lost(thing, "%s: %s" % (kinds.described(kind), problem))
+            self._result.alive.append(parts)
+        function, arguments, state, items, pairs, setter = parts
+        if quiet:
+            self._reach(arrays.told(state))
         before = self.quiet
-        inside = before or arrays.is_quiet(kind)
+        inside = before or quiet
         self.quiet = inside
+        self.telling.add(id(thing))
 
         def made(found):
             self._open.discard(id(thing))
+            self.telling.discard(id(thing))
             self.quiet = before
             if value and state is None and items is None and pairs is None:
                 return self._value(("v", found[0], found[1]), thing)
-            number = None if value else self._new(thing, ("c", found[0], found[1]))
+            number = None if value else self._called(thing, found)
             if state is None and items is None and pairs is None:
                 return (number,)
             self.quiet = inside
+            self.telling.add(id(thing))
 
             def filled(rest):
+                self.telling.discard(id(thing))
                 self.quiet = before
                 if value:
                     return self._value(("v", found[0], found[1]) + tuple(rest[:3]), thing)
@@ -724,8 +782,6 @@ def _flat(dictionary):
 
 
 def _reduce(thing, kind):
-    import copyreg
-
     reducer = copyreg.dispatch_table.get(kind) if type(kind) is type else None
     if reducer is not None:
         return reducer(thing)
@@ -759,8 +815,14 @@ def _module_of_global(thing, name):
     raise guard.Failed("no module holds %s" % name)
 
 
+def _is_index(module, name):
+    return module.partition(".")[0] == "pandas" and name.endswith("Index")
+
+
 def _is_value(kind):
     module, name = kinds.type_name(kind)
+    if named_indexes and _is_index(module, name):
+        return False
     if module.partition(".")[0] == "pandas" and (name in _PANDAS_VALUES or name.endswith(("Index", "Dtype"))):
         return True
     while module:

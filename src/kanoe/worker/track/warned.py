@@ -5,6 +5,7 @@ cell itself puts in front of it decides alone, and then what was there before is
 """
 
 import _warnings
+import operator
 import re
 import sys
 import types
@@ -89,8 +90,10 @@ class Warnings(object):
             self._filters, self._hash = now, None if written is None else written[0]
             self._restored = None
             writes["setting:warnings"] = written
-        elif asked:
+        elif asked or not all(map(operator.is_, now, self._filters)):
+            # An equal filter that is another object was set by the cell.
             reads["setting:warnings"] = self._hash
+            self._filters = now
         self._end_shown(asked, reads, writes)
         return reads, writes
 
