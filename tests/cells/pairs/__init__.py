@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = ("aliases", "definitions", "order", "process", "files", "shell")
+KINDS = ("aliases", "definitions", "order", "process", "files", "shell", "habits")
 _CELL = re.compile(r"^# %%([-+!~=]?)[ ]*(\[markdown\])?[ ]*(?:tags=(\[.*\]))?[ ]*\n", re.MULTILINE)
 
 

@@ -178,14 +178,16 @@ class Later(object):
 
 class Closure(object):
     """All that a cell may read: names, definitions, numbers of results (None: any); everything: any; history: texts of cells;
-    imports: modules that its code imports."""
+    imports: modules that its code imports; binds, deletes: names that it, or what it calls, may bind and delete."""
 
-    __slots__ = ("definitions", "everything", "history", "imports", "names", "results")
+    __slots__ = ("binds", "definitions", "deletes", "everything", "history", "imports", "names", "results")
 
-    def __init__(self, names, definitions, everything, results, history=False, imports=()):
+    def __init__(self, names, definitions, everything, results, history=False, imports=(), binds=(), deletes=()):
         self.names = names
         self.definitions = definitions
         self.everything = everything
         self.results = results
         self.history = history
         self.imports = frozenset(imports)
+        self.binds = frozenset(binds)
+        self.deletes = frozenset(deletes)

@@ -346,6 +346,25 @@ def _unpack_numba(packed):
 
 _NUMBA = Saver(_pack_numba, _unpack_numba)
 
+
+def _pack_vectorizer(vectorizer):
+    """Say whether the stop words were looked at, which it notes by the place where they lie."""
+    state = dict(vectorizer.__dict__)
+    noted = state.pop("_stop_words_id", None)
+    return (type(vectorizer), state, noted is not None and noted == id(state.get("stop_words")))
+
+
+def _unpack_vectorizer(packed):
+    kind, state, noted = packed
+    vectorizer = object.__new__(kind)
+    vectorizer.__dict__.update(state)
+    if noted:
+        vectorizer.__dict__["_stop_words_id"] = id(state["stop_words"])
+    return vectorizer
+
+
+_VECTORIZER = Saver(_pack_vectorizer, _unpack_vectorizer)
+
 TABLE = {
     "torch.Tensor": _choose_tensor,
     "torch._tensor.Tensor": _choose_tensor,
@@ -365,6 +384,8 @@ TABLE = {
     "xgboost.core.DMatrix": lost("an XGBoost DMatrix"),
     "catboost.core._CatBoostBase": Saver(_pack_catboost, _unpack_catboost, _canonical_catboost),
     "catboost.core.Pool": lost("a CatBoost pool"),
+    "sklearn.feature_extraction.text.VectorizerMixin": _VECTORIZER,
+    "sklearn.feature_extraction.text._VectorizerMixin": _VECTORIZER,
     "spacy.language.Language": Saver(_pack_language, _unpack_language, _canonical_language, reach=_reach_language),
     "spacy.vocab.Vocab": _choose_registered(_VOCABULARY),
     "spacy.tokens.doc.Doc": _choose_registered(_DOCUMENT),

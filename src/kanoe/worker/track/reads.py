@@ -133,6 +133,8 @@ class _Reach(object):
         self._results = set()
         self._todo = []  # names
         self._imports = set()
+        self._binds = set()
+        self._deletes = set()
         self._has_modules = any(reference.startswith(_MODULE) for reference in state)
         self._ran = set()
 
@@ -145,7 +147,8 @@ class _Reach(object):
         if self._results is None or self._results:
             self._take_results()
         self._drain()
-        return Closure(self._names, self._definitions, self._everything, self._results, self._history, self._imports)
+        told = (self._history, self._imports, self._binds, self._deletes)
+        return Closure(self._names, self._definitions, self._everything, self._results, *told)
 
     def _drain(self):
         while self._todo:
@@ -168,6 +171,8 @@ class _Reach(object):
         self._modules(mentions)
         self._everything = self._everything or mentions.everything or any(map(self._is_builtin, mentions.lookers))
         self._history = self._history or mentions.history
+        self._binds.update(mentions.binds)
+        self._deletes.update(mentions.deletes)
         for name, otherwise in mentions.otherwise.items():
             if "name:" + name not in state:
                 self._take(otherwise)

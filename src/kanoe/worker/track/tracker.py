@@ -231,7 +231,7 @@ class Tracker:
     def _wanted(self, cell):
         """Return the references that the cell may look at and the session has not."""
         # What the cell deletes must be there to be missed.
-        wanted = {"name:" + name for name in cell.names | cell.hints | cell.mentions.deletes}
+        wanted = {"name:" + name for name in cell.names | cell.hints | cell.closure.deletes}
         wanted.update(cell.definitions)
         results = cell.closure.results
         wanted.update(
@@ -414,12 +414,12 @@ class Tracker:
     def _compare_values(self, cell, found, budget):
         present = {name for name in self.after if self._is_users(name, cell)}
         bound = {name for name in present if cell.before.get(name) != id(self.after[name])}
-        bound.update(present.intersection(cell.mentions.binds))
+        bound.update(present.intersection(cell.closure.binds))
         known = set(self._known_names())
         deleted = {name for name in known if name not in present and "name:" + name in self.live}
         surely = self._surely_bound(cell, bound)
         # Of what may have been bound to what it was, or deleted while it was not there, it counts what it was.
-        kept = (bound - surely) | cell.mentions.deletes.difference(present, deleted)
+        kept = (bound - surely) | cell.closure.deletes.difference(present, deleted)
         for name in cell.names | kept:
             found.reads["name:" + name] = self._hash("name:" + name)
         for reference in cell.definitions:

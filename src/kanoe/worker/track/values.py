@@ -155,7 +155,8 @@ class Values(object):
                 return _lost(str(problem))
             frames, contents, tokens = packed.frames, True, packed.tokens
             roots.insert(0, packed.contents)
-        found = self._walk_to_store(members, roots, tokens, watch)
+        holder = None if definitions else self._holder(members, roots)
+        found = self._walk_to_store(holder, roots, tokens, watch)
         why = _reason(found)
         if why is not None:
             return _lost(why)
@@ -163,7 +164,7 @@ class Values(object):
         if limit_bytes is not None and size > limit_bytes:
             return _lost("dearer to keep than to compute")
         data = bundles.body(found, frames, contents, others)
-        unequal = None if definitions else self._unequal(found, data, members, watch)
+        unequal = None if definitions else self._unequal(found, data, members, holder, watch)
         if unequal is not None:
             return _lost(unequal)
         buffers = [self._write_segment(segment) for segment in found.segments if not bundles.is_inside(segment)]
@@ -175,16 +176,20 @@ class Values(object):
                 self._memory.remember(blob.content[0], blob.content[1], blob.digest, os.path.join(self._staging, name))
         return {"pickle": self.stage(data), "buffers": buffers, "size": size + len(data), "lost": None}
 
-    def _walk_to_store(self, members, roots, tokens, watch):
-        if tokens is None:
-            known = max([self._walks[reference] for reference in members], key=lambda walk: len(walk.records))
-            found = known if len(members) == 1 else known.of(roots)
-            if found is not None and not known.differs:
-                return found
+    def _holder(self, members, roots):
+        """Return the member that holds all the others, or None."""
+        if len(members) == 1:
+            return members[0]
+        largest = max(members, key=lambda reference: len(self._walks[reference].records))
+        return largest if self._walks[largest].of(roots) is not None else None
+
+    def _walk_to_store(self, holder, roots, tokens, watch):
+        if holder is not None and not self._walks[holder].differs:
+            return self._walks[holder] if len(roots) == 1 else self._walks[holder].of(roots)
         walker = walk.Walker(self._definitions, self._memory, self._columns, watch, _mark)
         return walker.walk(roots, tokens, storing=True)
 
-    def _unequal(self, found, data, members, watch):
+    def _unequal(self, found, data, members, holder, watch):
         """Return why a bundle does not come back equal, None where it does: tried when a type is met for the first time."""
         untried = [
             kind
@@ -201,9 +206,8 @@ class Values(object):
         except (guard.Failed, bundles.Damaged) as problem:
             return "%s cannot be made again: %s" % (names, problem)
         walker = walk.Walker(self._definitions, self._memory, self._columns, watch, _mark)
-        if len(things) == 1:
-            again = walker.walk(things).own_hash()
-            same = again == self._walks[members[0]].own
+        if holder is not None:
+            same = walker.walk([things[members.index(holder)]]).own_hash() == self._walks[holder].own
         else:
             same = walker.walk(things).own_hash() == walker.walk([self._roots[member] for member in members]).own_hash()
         if not same:

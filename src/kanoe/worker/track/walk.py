@@ -41,6 +41,8 @@ _ATOM_IDS = frozenset(map(id, _ATOMS))
 _PLAIN_IDS = frozenset(map(id, (list, dict, tuple)))
 _MUTABLE_IDS = frozenset(map(id, (list, dict)))
 _SEALED_IDS = frozenset(map(id, (bool, int, float, complex, str, bytes)))  # their hash is the same in every process
+_SHORT_IDS = frozenset(map(id, (type(None), bool, int, float, complex, type(Ellipsis))))
+_TEXT_ID = id(str)
 _TEXT_IDS = frozenset(map(id, (str, bytes)))
 _LONG = 1 << 16
 _DEPTH = 60
@@ -288,6 +290,10 @@ class Walker(object):
             frame = stack[-1]
             items = frame.items
             for part in frame.parts:
+                kind = id(type(part))
+                if kind in _SHORT_IDS or (kind == _TEXT_ID and len(part) <= _LONG):  # most parts of most things
+                    items.append(part)
+                    continue
                 found = self._enter(part)
                 if type(found) is _Frame:
                     stack.append(found)
@@ -588,7 +594,9 @@ class Walker(object):
 
     def _route(self, kind):
         """Return how all instances of a type are entered; where they are not all alike, each is asked."""
-        if type(kind) is not type or kinds.derives(kind, types.ModuleType) or savers.may_need(kind):
+        if type(kind) is not type or kinds.is_type(kind) or kinds.derives(kind, types.ModuleType):
+            return Walker._enter_any
+        if savers.may_need(kind):
             return Walker._enter_any
         if arrays.is_array(kind):
             return arrays.enter
