@@ -18,7 +18,7 @@ from kanoe.ir.trace import Value
 from kanoe.store.blobs import Blobs
 
 sys.modules.setdefault("kanoe_worker", kanoe.worker)
-from kanoe.worker.track import files as watched  # noqa: E402 - by the name that it has in a session
+from kanoe.worker.track import places as watched  # noqa: E402 - by the name that it has in a session
 
 ROOT = os.geteuid() == 0
 
@@ -357,13 +357,13 @@ def test_a_program_does_not_get_its_owners_rights(place):
 def test_quoting(path):
     assert unquote(quote(path)) == path
     assert quote(path).isprintable() or path in ("\u200b",)
-    assert watched._quoted(path) == quote(path)
+    assert watched.quoted(path) == quote(path)
 
 
 def test_the_worker_leaves_out_the_same():
-    places = watched._Places({"/kaggle/working": "/w"})
-    assert all(places.is_kernels(f"/w/a/{name}/b") and places.is_kernels(f"/w/{name}") for name in OWN_NAMES)
-    assert not places.is_kernels("/w/a/pycache")
+    seen = watched.Places({"/kaggle/working": "/w"})
+    assert all(seen.is_kernels(f"/w/a/{name}/b") and seen.is_kernels(f"/w/{name}") for name in OWN_NAMES)
+    assert not seen.is_kernels("/w/a/pycache")
 
 
 class TestDerived:

@@ -119,6 +119,56 @@ CASES: dict[str, tuple[str, ...]] = {
         "ready = 1",
         "thread.join()\nprint(last)",
     ),
+    "a thread fills a list of an earlier cell": (
+        "import threading, time\nd = {'rows': [], 'n': 0}",
+        (
+            "def work(rows):\n    for i in range(20):\n        rows.append(i)\n        d['n'] += 1\n        time.sleep(0.02)\n"
+            "thread = threading.Thread(target=work, args=(d['rows'],))\nthread.start()"
+        ),
+        "thread.join()\nprint(d)",
+    ),
+    "a thread counts": (
+        "import threading, time\ncount = 0",
+        (
+            "def work():\n    global count\n    for _ in range(20):\n        count += 1\n        time.sleep(0.02)\n"
+            "thread = threading.Thread(target=work)\nthread.start()"
+        ),
+        "ready = count >= 0",
+        "thread.join()\nprint(count)",
+    ),
+    "a thread ends while others run": (
+        "import threading, time\nrows = []\nclass Kept:\n    rows = []",
+        (
+            "def work():\n    for i in range(20):\n        rows.append(i)\n        Kept.rows.append(i)\n        time.sleep(0.02)\n"
+            "threading.Thread(target=work).start()"
+        ),
+        "time.sleep(1.5)",
+        "print(rows, Kept.rows)",
+    ),
+    "a task goes on": (
+        "import asyncio\nrows = []",
+        (
+            "async def work():\n    for i in range(20):\n        rows.append(i)\n        await asyncio.sleep(0.02)\n"
+            "task = asyncio.get_event_loop().create_task(work())"
+        ),
+        "await asyncio.sleep(1.5)",
+        "print(rows)",
+    ),
+    "a descriptor that is a number": (
+        "import os\nnumber = os.open('f.txt', os.O_RDWR | os.O_CREAT)",
+        "os.write(number, b'one')",
+        "os.write(number, b'two')\nprint(open('f.txt').read())",
+    ),
+    "a pipe": (
+        "import os\nends = os.pipe()",
+        "os.write(ends[1], b'one')",
+        "print(os.read(ends[0], 10))",
+    ),
+    "a descriptor that was closed": (
+        "import os\nnumber = os.open('f.txt', os.O_RDWR | os.O_CREAT)\nos.write(number, b'one')\nos.close(number)",
+        "x = [1]",
+        "print(x, open('f.txt').read())",
+    ),
     "a thread makes and deletes names": (
         (
             "import threading\nstop = threading.Event()\ndef work():\n    n = 0\n    while not stop.wait(0.0005):\n        n += 1\n"

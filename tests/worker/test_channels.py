@@ -331,6 +331,22 @@ CASES: dict[str, tuple[str, list[str], str, str, str, str | None]] = {
         "import string; print(string.digits)",
         "string.digits = '0123456789'",
     ),
+    "a list as an attribute": (
+        "",
+        ["import string"],
+        "string.kept = [1]\nstring.kept.append(2)",
+        "effect:patch:string:kept",
+        "import string; print(string.kept)",
+        "del string.kept",
+    ),
+    "modules reloaded by themselves": (
+        "",
+        [],
+        "%load_ext autoreload\n%autoreload 2",
+        "setting:hook:reload:",
+        "print(get_ipython().magics_manager.registry['AutoreloadMagics']._reloader.enabled)",
+        None,
+    ),
     "unverified https": (
         "",
         ["import ssl"],
@@ -541,6 +557,30 @@ def test_what_a_cell_sets_is_seen_and_comes_to_a_fresh_process(name: str, sessio
         # And the process that held it can be brought back too.
         fresh.restore({found: [None, None] for found in state if found.startswith(reference)})
         assert fresh.run(show)["text"] == plain.run(show)["text"]
+
+
+def test_what_an_attribute_holds_may_change_and_be_shared(sessions: Any) -> None:
+    session = sessions()
+    session.run("import string\nrows = []\nstring.kept = [1]\nstring.shared = rows\nstring.text = 'x'")
+    before = dict(session.state)
+    assert before["effect:patch:string:kept"][1] is not None
+    assert before["effect:patch:string:shared"][1] is None
+    assert session.run("string.kept.append(2)")["writes"].keys() >= {"effect:patch:string:kept"}
+    done = session.run("rows.append(1)")
+    assert [name for name in done["writes"] if "patch" in name] == ["effect:patch:string:shared"]
+    assert not [name for name in session.run("x = 1")["writes"] if "patch" in name]
+
+
+def test_how_errors_are_shown_is_read_by_who_raises_one(sessions: Any) -> None:
+    session = sessions()
+    assert session.run("%xmode Minimal")["writes"]["setting:traceback"] is not None
+    assert "setting:traceback" not in session.run("x = 1")["reads"]
+    shown = session.run("1 / 0")
+    assert shown["reads"]["setting:traceback"] is not None
+    fresh = sessions()
+    fresh.restore(session.state)
+    assert fresh.run("1 / 0")["text"] == shown["text"]
+    assert session.run("%xmode Context")["writes"]["setting:traceback"] is None
 
 
 LIBRARIES = [name for name, case in CASES.items() if case[0]]

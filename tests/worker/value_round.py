@@ -142,6 +142,26 @@ CASES = {
     "lost file": ("import os\nf = open(os.devnull)", None),
 }
 
+# What libraries in C do: an object tells its own memory as arrays.
+OWNER = """import numpy as np, sys, types
+library = types.ModuleType('a_library')
+sys.modules['a_library'] = library
+exec('''
+import ctypes, numpy as np
+class Owner:
+    def __init__(self, data):
+        self.memory = (ctypes.c_char * len(data)).from_buffer_copy(data)
+    @property
+    def __array_interface__(self):
+        return {'data': (ctypes.addressof(self.memory), False), 'shape': (len(self.memory),), 'typestr': '|u1', 'version': 3}
+    def __reduce__(self):
+        return Owner, (b'',), {'memory': np.asarray(self)}
+    def __setstate__(self, state):
+        self.__init__(state['memory'].tobytes())
+''', library.__dict__)
+Owner = library.Owner
+"""
+
 NUMPY_CASES = {
     "arrays": (
         "import numpy as np\na = np.arange(10.); b = a[2:5]; c = a.reshape(2, 5).T; d = np.asfortranarray(np.ones((3, 4))); e = np.zeros((0, 3)); f = np.array(5); g = a[::-1]; h = a.view('i8')",
@@ -180,6 +200,27 @@ NUMPY_CASES = {
         "import numpy as np\na = np.array([str(i % 7) for i in range(3000)] + [None, 'y\\0z'], dtype=object); b = np.array([str(i) for i in range(3000)], object); c = np.array(['x', np.nan] * 1000, object)",
         ["a[8] == '1' and a[-2] is None and a[-1] == 'y\\0z'", "b[2999] == '2999'", "c[1] != c[1]"],
     ),
+    "long columns of strings": (
+        "import numpy as np\na = np.array(['x%d' % i for i in range(10000)], object); b = a.copy(); b[4096] = None; b[8191] = np.nan; b[0] = None\n"
+        "c = a.reshape(100, 100).copy('F'); d = a.copy(); d[9999] = 'y\\0z'; e = a[::2].copy(); e[4999] = 5; f = np.array([np.nan] * 9000, object)",
+        [
+            "a[4095] == 'x4095' and a[4096] == 'x4096' and a[9999] == 'x9999'",
+            "b[0] is None and b[4096] is None and b[8191] != b[8191] and b[8192] == 'x8192'",
+            "c.flags.f_contiguous and c[1, 0] == 'x100'",
+            "d[9999] == 'y\\0z' and d[0] == 'x0'",
+            "e[4999] == 5 and e[1] == 'x2'",
+            "f[8999] != f[8999]",
+        ],
+    ),
+    "equal memory": (
+        "import numpy as np\na = np.arange(300000.); b = a.copy(); c = a.copy(); c[5] = 0",
+        ["not np.shares_memory(a, b)", "b[5] == 5 and c[5] == 0 and c[299999] == 299999"],
+    ),
+    "memory of its own": (
+        OWNER + "a = [Owner(b'abcd' * 4), Owner(b'')]; b = a[0]",
+        ["a[0] is b and bytes(b.memory) == b'abcd' * 4"],
+    ),
+    "lost memory of another": (OWNER + "a = Owner(b'abcd' * 4); b = np.asarray(a)", None),
     "read only": (
         "import numpy as np\na = np.arange(3); a.flags.writeable = False; b = np.frombuffer(b'abcd', 'u1'); c = np.broadcast_to(np.arange(3), (4, 3))",
         ["not a.flags.writeable", "b[0] == 97", "c[3, 2] == 2 and c.strides[0] == 0"],

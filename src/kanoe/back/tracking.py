@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -103,7 +103,7 @@ class TrackedSession:
         state = {
             reference: _entry(value)
             for reference, value in wanted.items()
-            if known.get(reference) is not value and known.get(reference) != value and _in_session(reference)
+            if not _is_same(known.get(reference), value) and _in_session(reference)
         }
         gone = [reference for reference in known if reference not in wanted and _in_session(reference)]
         self._known, self._earlier = wanted, task.earlier
@@ -226,6 +226,14 @@ class TrackedSession:
 def _in_session(reference: Reference) -> bool:
     """Whether a session holds it; files lie in folders that Kanoe sees to."""
     return not reference.startswith(FILE)
+
+
+def _is_same(known: Value | None, value: Value) -> bool:
+    """Whether a session need not be told of a value: what it holds is that; summaries are for people."""
+    if known is None or known is value:
+        return known is value
+    moved = known.summary.get("moved") == value.summary.get("moved")
+    return moved and replace(known, summary={}) == replace(value, summary={})
 
 
 def _entry(value: Value) -> dict[str, Any]:

@@ -110,6 +110,9 @@ class _Walk:
     # Steps that need every variable there is: an execution of them looked up one that nobody foresaw.
     wide: set[int] = field(default_factory=set)
     restarts: int = 0
+    # What was remembered of this run's steps, and of which of them more was told since: by threads that go on.
+    recorded: dict[str, tuple[Step, Trace, _Messages]] = field(default_factory=dict)
+    late: set[str] = field(default_factory=set)
     session: str | None = None
     executions: dict[int, str] = field(default_factory=dict)
 
@@ -203,9 +206,8 @@ class _Walk:
                 if isinstance(event, TaskEnded | TaskHeld) and event.task == step.task.id:
                     last = event
                     continue
-                if self.memory is not None and isinstance(event, TaskMessage) and event.task == step.task.id:
-                    messages.take(event)
-                yield event
+                if self._hear(event, step.task.id, messages):
+                    yield event
             if isinstance(last, TaskEnded):
                 break
             assert last is not None
@@ -229,8 +231,28 @@ class _Walk:
                     self._forget()
                 return None
             last = _cut_off(last, over)
+        self._record_late()
         yield replace(last, reason=last.reason or reason)
         return last
+
+    def _hear(self, event: Event, task: str, messages: _Messages) -> bool:
+        """Remember what a step tells, or a thread that an earlier one left; whether it is told to others: of a replay nothing is."""
+        if self.memory is None or not isinstance(event, TaskMessage):
+            return True
+        if event.task == task:
+            messages.take(event)
+        elif event.task in self.recorded:
+            self.recorded[event.task][2].take(event)
+            self.late.add(event.task)
+        return event.task == task or event.task in self.recorded
+
+    def _record_late(self) -> None:
+        """Remember again the steps of which more was told."""
+        for name in self.late:
+            step, trace, messages = self.recorded[name]
+            if messages.told is not None and self.memory is not None:
+                self.memory.record(step, trace, messages.told)
+        self.late.clear()
 
     def _over(self) -> _Deadline | None:
         """Return why nothing can run any more: the user stopped the run, or its time is spent."""
@@ -283,6 +305,7 @@ class _Walk:
         as_told = ended.state is TaskState.SUCCEEDED or (step.error_expected and _only_failed(ended))
         if as_told and messages.told is not None:
             trace = self.memory.record(step, replace(trace, error=ended.reason), messages.told)
+            self.recorded[step.task.id] = (step, trace, messages)
         self.state.apply(self.position, trace.writes)
         self.executions[self.position] = trace.execution
         return True
@@ -314,7 +337,9 @@ class _Walk:
 
     def _run_again(self, position: int) -> bool:
         step = self.steps[position]
-        step = replace(step, task=replace(step.task, execution=self.executions.get(position, "")))
+        # What it tells now was told: also what its threads tell while others run.
+        task = replace(step.task, id=f"{step.task.id}/again", execution=self.executions.get(position, ""))
+        step = replace(step, task=task)
         before = self.state.before(position)
         last: TaskEnded | TaskHeld | None = None
         for _ in range(_MOST_HOLDS):

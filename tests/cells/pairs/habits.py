@@ -332,7 +332,7 @@ sum = lambda values: -1
 sum = lambda values: -2
 # %%!
 print(sum([1, 2]))
-# %%
+# %%~
 del sum
 # %%
 print(sum([1, 2]))
@@ -466,6 +466,7 @@ with open("packed/a.txt", "w") as file: file.write("one")
 with open("packed/a.txt", "w") as file: file.write("two!")
 # %%!
 shutil.unpack_archive(shutil.make_archive("whole", "tar", "packed"), "unpacked")
+os.remove("whole.tar")
 # %%!
 print(open("unpacked/a.txt").read())
 
@@ -484,13 +485,16 @@ print(os.path.basename(os.getcwd()), os.listdir("."))
 
 === package-of-ones-own
 # %%
-import os
-os.makedirs("pairpack", exist_ok=True)
-open("pairpack/__init__.py", "w").write("from .core import answer\n");
+!mkdir -p pairpack
+# %%
+%%writefile pairpack/__init__.py
+from .core import answer
 # %%-
-open("pairpack/core.py", "w").write("def answer(): return 1\n");
+%%writefile pairpack/core.py
+def answer(): return 1
 # %%+
-open("pairpack/core.py", "w").write("def answer(): return 22\n");
+%%writefile pairpack/core.py
+def answer(): return 22
 # %%!
 import pairpack
 # %%!
@@ -598,13 +602,13 @@ print(load())
 
 === submodule-of-a-library
 # %%
-import xml
+import email.mime
 # %%-
-import xml.dom
+import email.mime.base
 # %%+
-import xml.dom.minidom
+import email.mime.audio
 # %%!
-print(hasattr(xml.dom, "minidom"))
+print(hasattr(email.mime, "audio"))
 # %%
 print("else")
 """

@@ -322,6 +322,11 @@ def _copies_on_write(pandas):
         return False
 
 
+# What arrays and dtypes of pandas remember once they were asked, or made again.
+_ASKED = frozenset(["_cache", "_ordered"])
+_ASKING = ("pandas.core.arrays", "pandas.core.categorical", "pandas.core.dtypes", "pandas.core.indexes")
+
+
 def is_adjusted(kind):
     """Return whether what instances of a type tell of themselves is to be adjusted."""
     return kinds.described(kind) == "MaskedArray" or kinds.type_name(kind)[0].startswith("pandas")
@@ -330,14 +335,20 @@ def is_adjusted(kind):
 def adjusted(thing, kind, parts):
     """Return what a class says of how an instance is made, without what only looks shared."""
     function, arguments, state, items, pairs, setter = parts
-    if type(state) is dict and kinds.type_name(kind)[0].startswith("pandas"):
-        if type(state.get("_metadata")) is list:
-            state = dict(state, _metadata=list(state["_metadata"]))
-        if "_dtype" in state and "_ordered" in state:  # pandas before 1.0 adds it when a Categorical is made again
-            state = {name: value for name, value in state.items() if name != "_ordered"}
+    module = kinds.type_name(kind)[0]
+    if type(state) is dict and type(state.get("_metadata")) is list and module.startswith("pandas"):
+        state = dict(state, _metadata=list(state["_metadata"]))
+    if module.startswith(_ASKING):
+        state = tuple(map(_unasked, state)) if type(state) is tuple else _unasked(state)
     if kind.__name__ == "MaskedArray" and type(state) is tuple and state and state[-1] is None:
         state = state[:-1] + (thing._fill_value if thing.fill_value is not None else None,)  # asked for, it is made
     return function, arguments, state, items, pairs, setter
+
+
+def _unasked(state):
+    if type(state) is not dict or _ASKED.isdisjoint(state):
+        return state
+    return {name: value for name, value in state.items() if name != "_cache" and (name != "_ordered" or "_dtype" not in state)}
 
 
 def reachable(things, definitions):

@@ -25,6 +25,7 @@ import time
 from kanoe_worker.track import (
     effects,
     encoded,
+    going_on,
     handlers,
     imported,
     interactive,
@@ -69,7 +70,7 @@ def all_channels(shell, definitions=None):  # noqa: ARG001
         interactive.LastError(),
         opaque.Opaque(imports),
         network.Network(),
-        effects.Running(children),
+        going_on.Running(children),
         handlers.Handlers(),
         effects.Patches(imports, shell),
     ]

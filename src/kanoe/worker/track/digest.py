@@ -8,7 +8,9 @@ from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
 _CHUNK = 1 << 24
 _REMEMBERED = 2048
+_LARGE = 1 << 20  # to look for an equal stretch takes less than to hash this
 _SMALL = 1 << 14  # hashing this is faster than to remember it
+_SAMPLE = 64
 _PROT_READ = 1
 _MAP_SHARED = 1
 _FAILED = ctypes.c_void_p(-1).value
@@ -55,6 +57,10 @@ def view(address, size):
     return (ctypes.c_char * size).from_address(address)
 
 
+def _ends(address, size):
+    return ctypes.string_at(address, _SAMPLE), ctypes.string_at(address + size - _SAMPLE, _SAMPLE)
+
+
 def equal(one, other, size):
     """Compare two stretches of memory."""
     return _library.memcmp(one, other, size) == 0
@@ -88,11 +94,13 @@ class Mapping(object):
 class Memory(object):
     """Digests of stretches of memory.
 
-    What was written to a file, or came from one, is compared with that file, which is several times faster than hashing.
+    What was written to a file, or came from one, is compared with that file, which is several times faster than hashing. So is
+    what equals another stretch that was hashed while nothing changes.
     """
 
     def __init__(self):
         self._known = {}
+        self._seen = None
         self._process = os.getpid()
 
     def digest(self, address, size):
@@ -102,7 +110,32 @@ class Memory(object):
         known = self._known.get((address, size))
         if known is not None and equal(address, known[1].address, size):
             return known[0]
-        return of_memory(address, size)
+        if self._seen is None:
+            return of_memory(address, size)
+        value = self._seen.get((address, size))
+        if value is None:
+            value = self._seen[(address, size)] = self._of_twin(address, size) or of_memory(address, size)
+        return value
+
+    def _of_twin(self, address, size):
+        """Return the digest of an equal stretch; None where none is known that begins and ends alike."""
+        if size < _LARGE:
+            return None
+        places = [(mapping.address, value) for (_, other), (value, mapping) in self._known.items() if other == size]
+        places += [(place, value) for (place, other), value in self._seen.items() if other == size]
+        ends = _ends(address, size)
+        for place, value in places:
+            if _ends(place, size) == ends:
+                return value if equal(address, place, size) else None
+        return None
+
+    def __enter__(self):
+        """Let nothing change until the end: what was seen is not hashed again. What is hashed stays where it is."""
+        self._seen = {}
+        return self
+
+    def __exit__(self, *problem):
+        self._seen = None
 
     def remember(self, address, size, digest, path):
         """Note that a file holds what is there now."""

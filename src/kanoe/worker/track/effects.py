@@ -13,11 +13,10 @@ import operator
 import os
 import re
 import sys
-import threading
 import types
 
 from kanoe_worker.track import encoded, kinds, local_modules
-from kanoe_worker.track.encoded import Written, digest_of, hash_below
+from kanoe_worker.track.encoded import Written, hash_below
 from kanoe_worker.track.interactive import LAST_ERRORS, SYSTEM_HOOKS, of_notebook
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
@@ -438,70 +437,8 @@ def _put_back(owner, name, value):
 # Threads and children
 
 
-class Running(object):
-    """The channel of what a cell leaves running: `effect:threads`, `effect:children`.
-
-    Counted are threads whose code is the notebook's, and programs that are not workers of Python's own pools.
-    """
-
-    def __init__(self, children):
-        self._children = children
-        self._hashes = {"effect:threads": None, "effect:children": None}
-        self._alive = {"effect:threads": frozenset(), "effect:children": frozenset()}
-
-    def owns(self, reference):
-        """See `channels`."""
-        return reference in self._hashes
-
-    def begin(self):
-        """See `channels`."""
-
-    def end(self):
-        """See `channels`."""
-        reads, writes = {}, {}
-        for reference, alive in (("effect:threads", self._threads()), ("effect:children", self._programs())):
-            reads[reference] = self._hashes[reference]
-            if alive == self._alive[reference]:
-                continue
-            self._alive[reference] = alive
-            written = (
-                Written(digest_of(os.urandom(32)), None, "%s still run" % reference.partition(":")[2])
-                if alive
-                else None
-            )
-            self._hashes[reference] = None if written is None else written[0]
-            writes[reference] = written
-        return reads, writes
-
-    def restore(self, values):
-        """See `channels`."""
-        return {
-            reference: "they run where they were started"
-            for reference, data in values.items()
-            if self.owns(reference) and data is not None
-        }
-
-    def initial(self):
-        """See `channels`."""
-        return {}
-
-    def held(self):
-        """See `channels`."""
-        return []
-
-    def _threads(self):
-        return frozenset(id(thread) for thread in threading.enumerate() if _is_notebooks(thread))
-
-    def _programs(self):
-        return frozenset(process for process in self._children.alive() if _is_program(process))
-
-
-def _is_notebooks(thread):
-    target = getattr(thread, "_target", None) or getattr(thread, "function", None)
-    return of_notebook(thread) or (target is not None and by_notebook(target))
-
-
-def _is_program(process):
+def is_program(process):
+    """Return whether a child process is a program of its own, no worker of Python's pools."""
     try:
         with open("/proc/%d/cmdline" % process, "rb") as file:
             words = file.read()

@@ -80,7 +80,11 @@ class Calls(object):
             self._recorder.opened(file, flags)
 
     def _open_low(self, path, flags, mode=0o777, dir_fd=None):
+        descriptors.expect()
         self._recorder.opened(_below(path, dir_fd), flags)
+
+    def _open_number(self, *_, **__):
+        descriptors.expect()
 
     def _list_plain(self, path=None):
         if sys._getframe(2).f_code.co_filename not in _IMPORTS:
@@ -135,6 +139,10 @@ class Calls(object):
             ("chmod", self._change_plain),
             ("chown", self._change_plain),
             ("utime", self._change_plain),
+            ("pipe", self._open_number),
+            ("dup", self._open_number),
+            ("memfd_create", self._open_number),
+            ("openpty", self._open_number),
         ):
             self._replace(os, name, tell)
 
@@ -146,6 +154,47 @@ class Calls(object):
             ours = getattr(io if getattr(accessor, name, None) is REAL_OPEN else os, name, None)
             if accessor is not None and name in vars(accessor) and type(ours) in _KINDS:
                 setattr(accessor, name, ours)
+
+
+class Descriptors(object):
+    """Numbers of open files that the notebook asked for itself, and holds as numbers: `os.open`, `os.pipe`, `tempfile.mkstemp`."""
+
+    def __init__(self):
+        self._before = None
+        self._open = {}
+
+    def begin(self):
+        """Expect a cell."""
+        self._before = None
+
+    def expect(self):
+        """A function that returns numbers is going to be called; what it was called by counts."""
+        frame = sys._getframe(3)
+        while frame is not None and frame.f_globals.get("__name__") == "tempfile":
+            frame = frame.f_back
+        if self._before is None and frame is not None and frame.f_globals.get("__name__") == "__main__":
+            self._before = _open_files()
+
+    def alive(self):
+        """Return those that are open still."""
+        now = _open_files() if self._open or self._before is not None else {}
+        new = {} if self._before is None else {key: now[key] for key in now.keys() - self._before.keys()}
+        self._open.update(new)
+        self._open = {key: file for key, file in self._open.items() if now.get(key) == file}
+        return frozenset(self._open)
+
+
+descriptors = Descriptors()
+
+
+def _open_files():
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[number] = REAL_STAT("/proc/self/fd/" + number)[1:3]
+        except OSError:
+            pass  # that of this list
+    return found
 
 
 class _Sought(object):

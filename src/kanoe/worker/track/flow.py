@@ -584,6 +584,7 @@ class Flow(object):
             return
         if text not in (None, "__main__") and _is_modules(node.value):
             self.look_up("sys")
+            self.mentions.imports.add(text)
             return
         number = node.slice.value if type(node.slice).__name__ == "Index" else node.slice
         if _is_name(node.value, "Out") and "Out" not in self.settled and type(_constant(number)) is int:

@@ -1,6 +1,5 @@
 """Which roots share memory that can be written: these are one group, stored and hashed as one."""
 
-import itertools
 import marshal
 
 from kanoe_worker.track import digest
@@ -52,17 +51,26 @@ def _is_seen(quiet, writeable, other_quiet, other_writeable):
     return writeable or not other_quiet
 
 
-def joint_hash(members, walks):
-    """Return the hash of a group: of each member's value, and of what they share."""
+def joint_hash(members, walks, within=None):
+    """Return the hash of a group: of each member's value, and of what they share.
+
+    Args:
+        members: references.
+        walks: by reference.
+        within: where one member holds all the others: their numbers there.
+    """
     if len(members) == 1:
         return digest.of_parts("group", members[0].encode(), walks[members[0]].own.encode())
+    described = [(reference, walks[reference].own) for reference in members]
+    if within is not None:
+        return digest.of_parts("group", marshal.dumps([described, within], 2))
     shared, first = [], {}
     for position, reference in enumerate(members):
         ids = walks[reference].ids
         known = list(first.keys() & ids.keys())
         shared.append(sorted(zip(map(first.get, known), map(ids.get, known))))  # noqa: B905 - Python 3.9 knows no `strict`
         new = list(ids.keys() - first.keys())
-        first.update(zip(new, zip(itertools.repeat(position), map(ids.get, new))))  # noqa: B905
+        first.update(zip(new, map((position << 40).__add__, map(ids.get, new))))  # noqa: B905
     memory = []
     stretches = sorted(
         (segment.address, segment.address + segment.size, position, number)
@@ -76,7 +84,6 @@ def joint_hash(members, walks):
                 break
             if other_position != position:
                 memory.append((position, number, other_position, other_number, other_low - low))
-    described = [(reference, walks[reference].own) for reference in members]
     return digest.of_parts("group", marshal.dumps([described, shared, sorted(memory)], 2))
 
 

@@ -18,6 +18,8 @@ from kanoe_worker.track.settings import Keyed, Setting
 LAST_ERROR = "opaque:error"
 LAST_ERRORS = ("last_type", "last_value", "last_traceback", "last_exc")
 SYSTEM_HOOKS = ("excepthook", "displayhook", "stdout", "stderr", "stdin", "breakpointhook", "unraisablehook")
+# What `%autoreload 2` sets.
+_RELOADS = ("enabled", "check_all", "autoload_obj", "hide_errors")
 _TRANSFORMERS = ("input_transformers_cleanup", "input_transformers_post", "ast_transformers")
 _PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, set)
 _TRANSIENT = ("HistoryManager", "HistoryAccessor", "ProfileDir")
@@ -135,7 +137,7 @@ class Hooks(Keyed):
         found = {"sys." + name: getattr(sys, name, None) for name in SYSTEM_HOOKS}
         found["threading.excepthook"] = getattr(threading, "excepthook", None)
         if self._shell is not None:
-            for part in (self._extensions, self._magics, self._formatters, self._events, self._transformers):
+            for part in (self._extensions, self._magics, self._formatters, self._events, self._transformers, self._reloads):
                 try:
                     part(found)
                 except Exception:
@@ -231,6 +233,20 @@ class Hooks(Keyed):
     def _put_transform(self, name, value):
         entries = getattr(self._shell, name)
         entries[:] = [entry for entry in entries if not of_notebook(entry)] + list(value or ())
+
+    def _reloads(self, found):
+        reloader = self._reloader()
+        if reloader is not None:
+            found["reload:"] = [getattr(reloader, name, False) for name in _RELOADS]
+
+    def _put_reload(self, _name, value):
+        if value is not None and self._reloader() is None:
+            self._shell.extension_manager.load_extension("autoreload")
+        for name, known in zip(_RELOADS, value or [False] * len(_RELOADS)):  # noqa: B905 - Python 3.9 knows no `strict`
+            setattr(self._reloader(), name, known)
+
+    def _reloader(self):
+        return getattr(self._shell.magics_manager.registry.get("AutoreloadMagics"), "_reloader", None)
 
     def _put_exceptions(self, _name, value):
         self._shell.set_custom_exc(*(value or ((), None)))

@@ -472,12 +472,16 @@ class Environ(Keyed):
         self._children = children
         self._watching = False
         self._spelled = Spelled()
+        self._raw, self._texts = None, {}
         self._watch()
         self.arrive()
 
     def current(self):
         """See `channels`."""
-        return {os.fsdecode(key): os.fsdecode(value) for key, value in os.environ._data.items()}
+        raw = dict(os.environ._data)
+        if raw != self._raw:
+            self._raw, self._texts = raw, {os.fsdecode(key): os.fsdecode(value) for key, value in raw.items()}
+        return dict(self._texts)
 
     def put(self, key, value):
         """See `channels`."""
@@ -505,6 +509,13 @@ class Environ(Keyed):
         """See `channels`."""
         return [key for key in keys if key.startswith(_ASKED_BY_C) or self._spelled.anywhere(key)]
 
+    def look_at(self, key):
+        """Note that a cell asks for a variable, or sets it."""
+        if type(key) is str:
+            self.looked.add(key)
+        else:
+            self.looked_at_all = True
+
     def _watch(self):
         channel = self
         plain = type(os.environ)
@@ -513,22 +524,16 @@ class Environ(Keyed):
             """The mapping as it is, but that it says which variables were asked for."""
 
             def __getitem__(self, key):
-                look_at(key)
+                channel.look_at(key)
                 return plain.__getitem__(self, key)
 
             def __setitem__(self, key, value):
-                look_at(key)  # what is set to what it was is not seen to be written
+                channel.look_at(key)  # what is set to what it was is not seen to be written
                 plain.__setitem__(self, key, value)
 
             def __delitem__(self, key):
-                look_at(key)
+                channel.look_at(key)
                 plain.__delitem__(self, key)
-
-        def look_at(key):
-            if type(key) is str:
-                channel.looked.add(key)
-            else:
-                channel.looked_at_all = True
 
         def telling(look):
             def method(self):

@@ -12,6 +12,7 @@ The session's names live in a plain dictionary, Jupyter's own. What a cell may r
 that it reaches; what it wrote is found by comparing values.
 """
 
+import functools
 import random
 import sys
 import types
@@ -22,6 +23,7 @@ from kanoe_worker.track import (
     encoded,
     files,
     frames,
+    going_on,
     imported,
     interactive,
     kinds,
@@ -78,6 +80,8 @@ class Tracker:
         randoms.entropy = _drawn(configuration["seed"])
         self.channels = channels.all_channels(self.shell, definitions=self.definitions)
         self.submodules = next(channel for channel in self.channels if type(channel) is submodules.Submodules)
+        self.running = next(channel for channel in self.channels if type(channel) is going_on.Running)
+        self.used = frozenset()  # variables that threads used as the last cell ended; None: any
         walk.named_indexes = configuration["index_names"]
         self.initial = {}
         for channel in self.channels:
@@ -124,8 +128,12 @@ class Tracker:
         self.cell = cell
         closure = reads.closure(cell.mentions, self.state)
         cell.closure = closure
-        cell.names = set(self._known_names()) if closure.everything else set(closure.names)
+        cell.names = set(self._known_names()) if closure.everything or self.used is None else set(closure.names)
         cell.definitions = set(closure.definitions)
+        if self.used:
+            reached = reads.closure_of_names(self.used, self.state)
+            cell.names.update(reached.names)
+            cell.definitions.update(reached.definitions)
         if closure.everything:
             cell.definitions.update(reference for reference in self.state if reference.startswith("def:"))
         wanted = self._wanted(cell)
@@ -436,12 +444,21 @@ class Tracker:
         roots = {reference: self._object(reference) for reference in affected if self._is_there(reference)}
         found.moved = {"name:" + name for name in cell.mentions.deletes if name in present}
         described, groups = self.values.describe(roots)
+        self._note_going_on()
         written = [group for group in groups if self._is_changed(group, described, touched, surely - cell.names)]
         self._note_written(written, deleted, bound, found)
         found.moved = self._moved(cell.before) | found.moved
         for group in written:
             self._keep(group, described, found, budget)
         self.live.update(described)
+
+    def _note_going_on(self):
+        """What threads may go on to change is lost as long as they live: a copy would not change with it."""
+        self.used = frozenset()
+        if self.running.going:
+            reach = going_on.Reach(self.running.going, self.definitions, self.after)
+            self.used = reach.names
+            self.values.go_on(reach.ids, {"name:" + name for name in reach.binds})
 
     def _surely_bound(self, cell, bound):
         """Return the names that a cell bound, though maybe to a value like that before."""
@@ -526,7 +543,11 @@ class Tracker:
             return True
         # What was only left behind by others of its group stays as it is kept: with them.
         if touched.isdisjoint(group["members"]):
-            return False
+            return any(
+                entry.get("content", entry["hash"]) != described[reference]["hash"]
+                for reference, entry in zip(group["members"], old)  # noqa: B905 - Python 3.9 knows no `strict`
+                if not self.values.is_lost(reference)
+            )
         return any(
             entry["hash"] != described[reference]["hash"] or entry["bundle"]["hash"] != group["hash"]
             for reference, entry in zip(group["members"], old)  # noqa: B905 - Python 3.9 knows no `strict`
@@ -542,6 +563,8 @@ class Tracker:
         for reference in members:
             entry = dict(described[reference], bundle=bundle)
             if unknown:
+                # That of the execution takes its place.
+                entry["content"] = entry["hash"]
                 found.underived.append((reference, entry))
             self._tell_more(reference, entry)
             if reference in found.moved:
@@ -655,6 +678,7 @@ def _blobs(bundle):
     return [bundle["pickle"]] + list(bundle["buffers"])
 
 
+@functools.lru_cache(1 << 14)
 def _is_shells(name):
     """Return whether a name is one that the shell keeps its history in."""
     if name in _HISTORY:

@@ -38,6 +38,7 @@ class Values(object):
         self._memory = digest.Memory()
         self._columns = columns.Columns()
         self._walks = {}
+        self._going = frozenset()
         self._roots = {}
         self._pretended = {}
         self._staged = {}  # digest -> name of the file
@@ -56,19 +57,35 @@ class Values(object):
             What is needed to `keep` a group is held until `done`, or the next time.
         """
         self.done()
-        with _Calm(), guard.Guard() as watch:
+        with _Calm(), self._memory, guard.Guard() as watch:
             walker = walk.Walker(self._definitions, self._memory, self._columns, watch, _mark)
             walks = self._walk_all(walker, dict(roots))
         self._walks = walks
         described = {reference: self._described(reference, walks) for reference in walks}
         found = []
         for members in groups.groups(walks):
-            found.append({"hash": groups.joint_hash(members, walks), "members": members})
+            holder = self._holder(members)
+            within = [walks[holder].numbers[id(self._roots[member])] for member in members] if holder else None
+            found.append({"hash": groups.joint_hash(members, walks, within), "members": members})
         return described, found
+
+    def go_on(self, ids, references):
+        """Say that what was described may change at any time.
+
+        Args:
+            ids: of the objects that may; None: any.
+            references: of what may be bound to something else.
+        """
+        self._going = {
+            reference
+            for reference, found in self._walks.items()
+            if reference in references or (found.ids and (ids is None or not ids.isdisjoint(found.ids)))
+        }
 
     def done(self):
         """Let go of all that was described."""
         self._walks = {}
+        self._going = frozenset()
         self._roots = {}
 
     def _walk_all(self, walker, todo):
@@ -122,6 +139,8 @@ class Values(object):
             if not reference.startswith("def:")
             for reason in self._walks[reference].lost
         ]
+        if not self._going.isdisjoint(members):
+            reasons.append("a thread of the notebook goes on with it")
         if reasons:
             return _lost(reasons[0])
         try:
@@ -155,7 +174,7 @@ class Values(object):
                 return _lost(str(problem))
             frames, contents, tokens = packed.frames, True, packed.tokens
             roots.insert(0, packed.contents)
-        holder = None if definitions else self._holder(members, roots)
+        holder = self._holder(members) or (None if len(members) > 1 or definitions else members[0])
         found = self._walk_to_store(holder, roots, tokens, watch)
         why = _reason(found)
         if why is not None:
@@ -176,12 +195,13 @@ class Values(object):
                 self._memory.remember(blob.content[0], blob.content[1], blob.digest, os.path.join(self._staging, name))
         return {"pickle": self.stage(data), "buffers": buffers, "size": size + len(data), "lost": None}
 
-    def _holder(self, members, roots):
-        """Return the member that holds all the others, or None."""
-        if len(members) == 1:
-            return members[0]
+    def _holder(self, members):
+        """Return which of several members holds all the others, or None. A definition is not all there where it is held."""
+        if len(members) == 1 or any([member.startswith("def:") for member in members]):
+            return None
         largest = max(members, key=lambda reference: len(self._walks[reference].records))
-        return largest if self._walks[largest].of(roots) is not None else None
+        numbers = self._walks[largest].numbers
+        return largest if all([id(self._roots[member]) in numbers for member in members]) else None
 
     def _walk_to_store(self, holder, roots, tokens, watch):
         if holder is not None and not self._walks[holder].differs:
@@ -217,7 +237,12 @@ class Values(object):
 
     def unknown(self, members):
         """Return whether something in a group is known by nothing but itself: its hashes say nothing of what it holds."""
-        return any(self._walks[reference].lost for reference in members if reference in self._walks)
+        lost = any(self._walks[reference].lost for reference in members if reference in self._walks)
+        return lost or not self._going.isdisjoint(members)
+
+    def is_lost(self, reference):
+        """Return whether something in a value itself is known by nothing but itself."""
+        return bool(self._walks[reference].lost)
 
     def stage(self, data):
         """Write bytes into the staging folder; return the file's name."""
@@ -380,7 +405,7 @@ def _is_known(kind):
     module = kinds.type_name(kind)[0]
     library = module.partition(".")[0]
     if library == "pandas" and module not in _FRAMES:
-        return not sys.modules["pandas"].__version__.startswith("0.")
+        return not sys.modules["pandas"].__version__.startswith(("0.", "1."))
     return library in _KNOWN
 
 

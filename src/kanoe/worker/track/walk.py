@@ -139,12 +139,9 @@ class Walk(object):
         self.torn = False
 
     def of(self, things):
-        """Return the walk of objects that were all met in this one, in their order; None where some were not."""
-        numbers = [self.numbers.get(id(thing)) for thing in things]
-        if None in numbers:
-            return None
+        """Return the walk of objects that were all met in this one, in their order."""
         walk = copy.copy(self)
-        walk.items = [(number,) for number in numbers]
+        walk.items = [(self.numbers[id(thing)],) for thing in things]
         return walk
 
     def own_hash(self):
@@ -217,6 +214,7 @@ class Walker(object):
         self.quiet = False
         self._tokens = {}
         self._storing = False
+        self._walked = []  # every result, also of what was given up: the memory that was hashed for it is not used again
         self._ordering = False  # only to find out how a set's elements follow one another: sets in them are not entered
 
     def walk(self, roots, tokens=None, storing=False):
@@ -258,11 +256,16 @@ class Walker(object):
             parts = ("!", type(problem).__name__)
         walk = self.walk([parts])
         walk.alive.append(parts)
+        space = self._definitions.globals_of(thing) if type(thing) is types.FunctionType else None
+        if type(space) is str and space in local_modules.loaded:
+            module = local_modules.loaded[space]
+            walk.definitions[self._definitions.reference(module)] = module
         return walk
 
     def _walk(self, roots, deep):
         self._deep = deep
         self._result = Walk()
+        self._walked.append(self._result)
         self._numbers = {}
         self._contents = {}
         self._interior = set()
@@ -512,7 +515,7 @@ class Walker(object):
             elif effort > 0:
                 walker = Walker(self._definitions, self._memory, self.columns, self._guard, str)
                 walker._routes, walker._plans, walker._traits = self._routes, self._plans, self._traits
-                walker._ordering = True
+                walker._walked, walker._ordering = self._walked, True
                 walked = walker._walk([element], False)
                 effort -= len(walked.records)
                 key = "1" + walked.own_hash()
@@ -716,30 +719,30 @@ class Walker(object):
             self._result.ids.setdefault(id(thing), len(self._result.ids))
         return self._new(thing, ("c", found[0], found[1]))
 
+    def _parts(self, thing, kind, special):
+        """Return what a class tells of how an instance is made; a text where that is its name."""
+        reduced = self._asked(_reduce, thing, kind)
+        if type(reduced) is str:
+            return reduced
+        self._result.alive.append(reduced)
+        parts = _checked(reduced)
+        return self._guard.call(arrays.adjusted, thing, kind, parts) if special else parts
+
     def _reduced(self, thing, _kind=None):
         """An instance that its own class takes apart."""
         kind = type(thing)
         if id(thing) in self._open:
             return self._lost(thing, "%s, which is part of its own making" % kinds.described(kind))
+        value, quiet, special = self._traits_of(kind)
         try:
-            reduced = self._asked(_reduce, thing, kind)
-            if type(reduced) is str:
-                module = _module_of_global(thing, reduced)
-                return self._value(("g", module, reduced), thing)
-            parts = _checked(reduced)
+            parts = self._parts(thing, kind, special)
+            if type(parts) is str:
+                return self._value(("g", _module_of_global(thing, parts), parts), thing)
         except guard.Failed as problem:
             return self._lost(thing, "%s: %s" % (kinds.described(kind), problem))
-        self._result.alive.append(reduced)
-        self._result.alive.append(thing)
+        self._result.alive += [thing, parts]
         self._result.calls[id(kind)] = kind
         self._open.add(id(thing))
-        value, quiet, special = self._traits_of(kind)
-        if special:
-            try:
-                parts = self._guard.call(arrays.adjusted, thing, kind, parts)
-            except guard.Failed as problem:
-                return self._lost(thing, "%s: %s" % (kinds.described(kind), problem))
-            self._result.alive.append(parts)
         function, arguments, state, items, pairs, setter = parts
         if quiet:
             self._reach(arrays.told(state))
