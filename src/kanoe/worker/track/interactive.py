@@ -33,6 +33,7 @@ class Configuration(Keyed):
     def __init__(self, shell, imports=None):
         Keyed.__init__(self, imports)
         self._shell = shell
+        self._imports = imports
         self._names = {}  # class -> its configurable traits
         self.arrive()
 
@@ -113,6 +114,20 @@ class Configuration(Keyed):
             backend.shell = self._shell
             if backend not in self._shell.configurables:
                 self._shell.configurables.append(backend)
+                if self._imports is not None:
+                    self._imports.when("matplotlib.pyplot", self._show_figures)
+            return
+
+    def _show_figures(self, _pyplot):
+        """Show figures at the end of a cell, as `%matplotlib inline` had it: an old matplotlib does so of itself only after one."""
+        for module in ("matplotlib_inline.backend_inline", "ipykernel.pylab.backend_inline"):
+            try:
+                __import__(module)
+                show = sys.modules[module].flush_figures
+            except Exception:
+                continue
+            if show not in self._shell.events.callbacks["post_execute"]:
+                self._shell.events.register("post_execute", show)
             return
 
 
