@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from kanoe.base.hashing import hash_content, hash_text
 from kanoe.ir.folders import Folders, is_derived
-from kanoe.ir.trace import Reference, Trace, Value
+from kanoe.ir.trace import Bundle, Reference, Trace, Value
 
 _GROUP = "group:"
 # The number that Jupyter gives the cell that is about to run.
@@ -42,7 +42,7 @@ class State:
         """Return the hash of what a reference holds; `None` where it holds nothing."""
         if reference.startswith(_GROUP):
             value = self.values.get(reference.removeprefix(_GROUP))
-            return value.bundle.hash if value is not None and value.bundle is not None else None
+            return self._hash_of_group(value.bundle) if value is not None and value.bundle is not None else None
         if reference == COUNT:
             return hash_text("count", str(len(self._earlier) + 1))
         if reference == EARLIER:
@@ -57,6 +57,16 @@ class State:
             self._folders = self._folders or Folders(self.values)
             return self._folders.hash_of(reference)
         return found
+
+    def _hash_of_group(self, bundle: Bundle) -> str:
+        """Return the hash of a bundle, and of which of its members are something else by now."""
+        values = (self.values.get(member) for member in bundle.members)
+        there = [
+            value is not None and value.bundle is not None and value.bundle.hash == bundle.hash for value in values
+        ]
+        if all(there):
+            return bundle.hash
+        return hash_text("group", bundle.hash, *(str(one) for one in there))
 
     def _hash_below(self, prefix: str) -> str | None:
         """Return one hash of all that the state holds below a prefix, as workers count it; `None` where that is nothing."""

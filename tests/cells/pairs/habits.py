@@ -586,6 +586,25 @@ os.utime("pair_auto.py", (2000000000, 2000000000))
 # %%!
 print(pair_auto.f())
 
+=== own-module-with-properties
+# %%
+with open("pair_props.py", "w") as file:
+    file.write("import functools\nclass Tool:\n    def __init__(self, n): self.n = n\n    @property\n    def twice(self): return self.n * 2\n"
+        "@functools.lru_cache(None)\ndef slow(n): return n\n@functools.wraps(slow)\ndef fast(n): return n\n")
+# %%
+from pair_props import Tool, fast
+tool = Tool(2)
+# %%-
+tool.n = 3
+# %%+
+tool.n = 4
+# %%!
+print(tool.twice)
+# %%
+print(fast(1))
+# %%
+other = Tool(1); print(other.twice)
+
 === imported-in-a-function
 # %%
 def load():

@@ -161,6 +161,8 @@ class Tracker:
         lacking = self._restore_channels() or self._lacking_modules()
         if lacking:
             return {"status": "held", "needs": lacking}
+        # The functions of a module have come with it.
+        cell.bundles = [bundle for bundle in cell.bundles if not self.live.issuperset(self._members(bundle))]
         for bundle in cell.bundles:
             self._discard(self._members(bundle))
         try:
@@ -250,8 +252,15 @@ class Tracker:
         return [
             reference
             for reference in wanted
-            if reference in self.state and reference not in self.live and not _is_module(reference)
+            if reference in self.state and reference not in self.live and not self._comes_with_module(reference)
         ]
+
+    def _comes_with_module(self, reference):
+        """Return whether an import makes a value: a module of the notebook's own, or a function in it that has no bytes either."""
+        bundle = self.state.get(reference, {}).get("bundle")
+        if not reference.startswith("def:") or bundle is None or bundle.get("pickle") is not None:
+            return False
+        return any(map(_is_module, bundle["members"]))
 
     def _is_lost(self, reference):
         bundle = self.state[reference].get("bundle")
@@ -273,7 +282,8 @@ class Tracker:
                 buffers=[self.taken.get(name, name) for name in bundle["buffers"]],
                 present=self._members(bundle),
             )
-            todo.extend(need for need in entry.get("needs", ()) if need not in self.live and not _is_module(need))
+            needs = [need for need in entry.get("needs", ()) if need not in self.live]
+            todo.extend(need for need in needs if not self._comes_with_module(need))
             todo.extend(member for member in self._members(bundle) if member != reference)
         return list(found.values())
 
@@ -359,8 +369,11 @@ class Tracker:
         return sorted(reference for reference in failed if changes.get(reference) is not None)
 
     def _modules(self):
-        """Return the modules of the notebook's own that the session has not."""
-        return [reference for reference in self.state if _is_module(reference) and reference not in self.live]
+        """Return the modules of the notebook's own that the session has not, or not with all that is made of them."""
+        missing = [name for name in self.state if name.startswith("def:") and name not in self.live]
+        missing = [name for name in missing if self._comes_with_module(name)]
+        members = [member for name in missing for member in self.state[name]["bundle"]["members"]]
+        return [name for name in dict.fromkeys(members) if _is_module(name) and name in self.state]
 
     def _lacking_modules(self):
         """Return those that an import does not make what they should be."""
@@ -514,7 +527,7 @@ class Tracker:
             for reference in group["members"]:
                 entry = self.state.get(reference)
                 if entry is not None and reference not in rebound:
-                    found.reads["group:" + reference] = entry["bundle"]["hash"]
+                    found.reads["group:" + reference] = files.AS_FOUND
         for name in deleted:
             found.writes["name:" + name] = None
             self.state.pop("name:" + name, None)
