@@ -21,6 +21,7 @@ _THOROUGH = (
     "test_a_cell_needs_nothing",
     "test_fidelity_of_reuse",
     "test_random_programs",
+    "test_made_again",
     "test_bad_values",
     "test_bad_worlds",
 )

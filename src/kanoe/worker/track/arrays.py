@@ -324,7 +324,7 @@ def _copies_on_write(pandas):
 
 # What arrays and dtypes of pandas remember once they were asked, or made again.
 _ASKED = frozenset(["_cache", "_ordered"])
-_ASKING = ("pandas.core.arrays", "pandas.core.categorical", "pandas.core.dtypes", "pandas.core.indexes")
+_ASKING = ("pandas.core.arrays", "pandas.core.categorical", "pandas.core.dtypes", "pandas.core.indexes", "pandas.arrays")
 
 
 def is_adjusted(kind):
@@ -338,11 +338,19 @@ def adjusted(thing, kind, parts):
     module = kinds.type_name(kind)[0]
     if type(state) is dict and type(state.get("_metadata")) is list and module.startswith("pandas"):
         state = dict(state, _metadata=list(state["_metadata"]))
-    if module.startswith(_ASKING):
+    if is_asked(kind):
         state = tuple(map(_unasked, state)) if type(state) is tuple else _unasked(state)
+        if function.__name__ == "__pyx_unpickle_NDArrayBacked" and len(state) == 2:
+            state += ({},)
     if kind.__name__ == "MaskedArray" and type(state) is tuple and state and state[-1] is None:
         state = state[:-1] + (thing._fill_value if thing.fill_value is not None else None,)  # asked for, it is made
     return function, arguments, state, items, pairs, setter
+
+
+def is_asked(kind):
+    """Return whether instances of a type remember what they were asked."""
+    module = kinds.type_name(kind)[0]
+    return module.startswith(_ASKING) or (module == "pandas" and kind.__name__.endswith("Dtype"))
 
 
 def _unasked(state):
