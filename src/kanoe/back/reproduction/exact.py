@@ -19,7 +19,7 @@ _CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?(?:Z|[+-]\d{2}:?\d{2})?"
 _ALWAYS = tuple(
     (re.compile(find), put)
     for find, put in (
-        (r"[^\s'\"]*[/\\]ipykernel_\d+[/\\]\d+\.py", "CELL"),
+        (r"(?<![^\s'\"])[^\s'\"]{0,400}[/\\]ipykernel_\d+[/\\]\d+\.py", "CELL"),
         (r"(?i)\b(pid|process|thread|ident)(\W{1,3})\d+", r"\1\2NUMBER"),
         (r"\bT_[0-9a-f]{5}(?=_|\b)", "T_ID"),  # pandas' styles
         (r"altair-viz-[0-9a-f]{32}", "altair-viz-ID"),
@@ -138,6 +138,8 @@ def _compare_forms(ours: Mapping[str, Any], others: Mapping[str, Any], noise: No
     for mime in sorted({*ours, *others}, key=lambda mime: (mime != "text/plain", mime)):
         if mime not in ours or mime not in others:
             return f"it shows {mime} {'here' if mime in ours else other} only"
+        if ours[mime] == others[mime]:
+            continue
         here, there = (_form(mime, forms[mime], noise) for forms in (ours, others))
         if here != there:
             readable = mime.startswith("text/") and mime != "text/html"

@@ -324,7 +324,13 @@ def _copies_on_write(pandas):
 
 # What arrays and dtypes of pandas remember once they were asked, or made again.
 _ASKED = frozenset(["_cache", "_ordered"])
-_ASKING = ("pandas.core.arrays", "pandas.core.categorical", "pandas.core.dtypes", "pandas.core.indexes", "pandas.arrays")
+_ASKING = (
+    "pandas.core.arrays",
+    "pandas.core.categorical",
+    "pandas.core.dtypes",
+    "pandas.core.indexes",
+    "pandas.arrays",
+)
 
 
 def is_adjusted(kind):
@@ -356,7 +362,11 @@ def is_asked(kind):
 def _unasked(state):
     if type(state) is not dict or _ASKED.isdisjoint(state):
         return state
-    return {name: value for name, value in state.items() if name != "_cache" and (name != "_ordered" or "_dtype" not in state)}
+    return {
+        name: value
+        for name, value in state.items()
+        if name != "_cache" and (name != "_ordered" or "_dtype" not in state)
+    }
 
 
 def reachable(things, definitions):

@@ -152,7 +152,14 @@ class Hooks(Keyed):
         found = {"sys." + name: getattr(sys, name, None) for name in SYSTEM_HOOKS}
         found["threading.excepthook"] = getattr(threading, "excepthook", None)
         if self._shell is not None:
-            for part in (self._extensions, self._magics, self._formatters, self._events, self._transformers, self._reloads):
+            for part in (
+                self._extensions,
+                self._magics,
+                self._formatters,
+                self._events,
+                self._transformers,
+                self._reloads,
+            ):
                 try:
                     part(found)
                 except Exception:

@@ -609,7 +609,11 @@ class Walker(object):
         known = self._plans.get(id(kind))
         if known is None:
             plan = kinds.plan(kind, self._definitions.is_definition)
-            way = (lambda walker, thing, _: walker._instance(thing, plan)) if plan.raw and not arrays.is_asked(kind) else Walker._reduced
+            way = (
+                (lambda walker, thing, _: walker._instance(thing, plan))
+                if plan.raw and not arrays.is_asked(kind)
+                else Walker._reduced
+            )
             known = self._plans[id(kind)] = (way, kind)
         return known[0]
 
