@@ -238,6 +238,8 @@ _PATHS = {
 _LABELS = {
     "random:random": "Python's random state",
     "random:python": "Python's random state",
+    "count:cell": "its own number",
+    "source:earlier": "the code of the cells above",
     "setting:environ": "the environment variables",
     "setting:cwd": "the current folder",
     "setting:path": "the import path",

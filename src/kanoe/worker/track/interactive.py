@@ -34,6 +34,7 @@ class Configuration(Keyed):
         Keyed.__init__(self, imports)
         self._shell = shell
         self._imports = imports
+        self._backend = None  # what draws figures into the notebook
         self._names = {}  # class -> its configurable traits
         self.arrive()
 
@@ -114,6 +115,7 @@ class Configuration(Keyed):
             backend.shell = self._shell
             if backend not in self._shell.configurables:
                 self._shell.configurables.append(backend)
+                self._backend = backend
                 if self._imports is not None:
                     self._imports.when("matplotlib.pyplot", self._show_figures)
             return
@@ -127,7 +129,11 @@ class Configuration(Keyed):
             except Exception:
                 continue
             if show not in self._shell.events.callbacks["post_execute"]:
+                from IPython.core.pylabtools import select_figure_formats
+
                 self._shell.events.register("post_execute", show)
+                backend = self._backend
+                select_figure_formats(self._shell, backend.figure_formats, **backend.print_figure_kwargs)
             return
 
 
