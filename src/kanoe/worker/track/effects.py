@@ -261,7 +261,7 @@ class Patches(object):
     def _take_classes(self, name, module, found):
         for value in list(module.__dict__.values()):
             if (
-                isinstance(value, type)
+                kinds.is_type(type(value))
                 and id(value) not in self._known
                 and type.__getattribute__(value, "__flags__") & _HEAP_TYPE
             ):
@@ -414,7 +414,7 @@ def home_of(value):
         value = value.__func__
     if isinstance(value, types.FunctionType):
         module = value.__globals__.get("__name__")
-    elif isinstance(value, type):
+    elif kinds.is_type(type(value)):
         module = type.__getattribute__(value, "__module__")
     else:
         module = getattr(value, "__module__", None)
@@ -422,7 +422,7 @@ def home_of(value):
 
 
 def _entry(owner, name):
-    return (owner.__dict__ if not isinstance(owner, type) else type.__dict__["__dict__"].__get__(owner)).get(
+    return (owner.__dict__ if not kinds.is_type(type(owner)) else type.__dict__["__dict__"].__get__(owner)).get(
         name, _MISSING
     )
 

@@ -203,7 +203,7 @@ class _Pickler(pickle._Pickler):
 
     def persistent_id(self, item):
         """See `channels`."""
-        kind = item if isinstance(item, type) else type(item)
+        kind = item if kinds.is_type(type(item)) else type(item)
         _refuse_local(type.__getattribute__(kind, "__module__"))
         if type.__getattribute__(kind, "__module__") == "__main__":
             raise Lost("an object of the notebook's class %s" % type.__getattribute__(kind, "__qualname__"))
@@ -245,7 +245,7 @@ def type_name(value):
 
 def global_name(value):
     """Return the module and qualified name under which a function or class is found in a module, or None."""
-    if isinstance(value, type):
+    if kinds.is_type(type(value)):
         module = type.__getattribute__(value, "__module__")
         qualname = type.__getattribute__(value, "__qualname__")
     elif isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):

@@ -11,6 +11,7 @@ import sys
 import threading
 import types
 
+from kanoe_worker.track import kinds
 from kanoe_worker.track.encoded import Written, digest_of
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.settings import Keyed, Setting
@@ -386,5 +387,5 @@ def of_notebook(value):
         return value.__globals__.get("__name__") == "__main__" or value.__module__ == "__main__"
     if isinstance(value, types.BuiltinMethodType):
         return type(value.__self__) in (str, list, dict, set)
-    kind = value if isinstance(value, type) else type(value)
+    kind = value if kinds.is_type(type(value)) else type(value)
     return type.__getattribute__(kind, "__module__") == "__main__"
