@@ -61,6 +61,12 @@ CASES = [
         "file:w/a",
     ),
     Case("absent", "", "import os; os.path.exists('a')\ntry: open('b')\nexcept OSError: pass", "exists:w/a file:w/b"),
+    Case(
+        "too long for a file",
+        "",
+        "import os; os.path.exists('<b>page</b>\\n' * 1000); os.path.exists('a')",
+        "exists:w/a",
+    ),
     Case("absent folder", "", "import os\ntry: os.listdir('d')\nexcept OSError: pass", "folder:w/d"),
     Case("write into no folder", "", "try: open('d/a','w')\nexcept OSError: pass", "exists:w/d"),
     Case(

@@ -26,7 +26,7 @@ _KINDS |= {kind.rstrip(":") for kind in DERIVED}
 _ROOTS = ("name", "def", "out")
 _HASH = re.compile(r"[0-9a-f]{8,128}|" + AS_FOUND + r"")
 _TOLD = ("summary", "mentions", "package", "moved")
-_LONGEST_REFERENCE = 10_000
+_LONGEST_REFERENCE = 20_000  # a path, and what makes it a text
 _LONGEST_TEXT = 2_000
 
 

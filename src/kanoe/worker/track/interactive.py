@@ -34,8 +34,6 @@ class Configuration(Keyed):
     def __init__(self, shell, imports=None):
         Keyed.__init__(self, imports)
         self._shell = shell
-        self._imports = imports
-        self._backend = None  # what draws figures into the notebook
         self._names = {}  # class -> its configurable traits
         self.arrive()
 
@@ -116,25 +114,9 @@ class Configuration(Keyed):
             backend.shell = self._shell
             if backend not in self._shell.configurables:
                 self._shell.configurables.append(backend)
-                self._backend = backend
-                if self._imports is not None:
-                    self._imports.when("matplotlib.pyplot", self._show_figures)
-            return
-
-    def _show_figures(self, _pyplot):
-        """Show figures at the end of a cell, as `%matplotlib inline` had it: an old matplotlib does so of itself only after one."""
-        for module in ("matplotlib_inline.backend_inline", "ipykernel.pylab.backend_inline"):
-            try:
-                __import__(module)
-                show = sys.modules[module].flush_figures
-            except Exception:
-                continue
-            if show not in self._shell.events.callbacks["post_execute"]:
-                from IPython.core.pylabtools import select_figure_formats
-
-                self._shell.events.register("post_execute", show)
-                backend = self._backend
-                select_figure_formats(self._shell, backend.figure_formats, **backend.print_figure_kwargs)
+                if module == "ipykernel.pylab.config":
+                    # It sets rcParams at once, and not when the first figure is drawn.
+                    self._shell.enable_matplotlib("inline")
             return
 
 

@@ -21,6 +21,8 @@ _OWN_AT_HOME = (
     ".config/matplotlib",
     ".python_history",
 )
+# No file has a longer path; IPython looks whether there is one of the name of a whole page of HTML.
+_LONGEST = 4096
 _OWN_TEMPORARY = ("ipykernel_", "matplotlib-", "pymp-", "__kanoe")
 
 
@@ -80,6 +82,8 @@ class Places(object):
         """Return a path, absolute and plain, if it lies in one of the folders; else `None`."""
         if type(path) is not str:
             path = os.fsdecode(path)
+        if len(path) > _LONGEST:
+            return None
         if path[:1] != "/":
             try:
                 path = os.getcwd() + "/" + path
