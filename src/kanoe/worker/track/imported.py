@@ -182,6 +182,12 @@ def _call(function, *arguments):
         pass  # a library of another age: its channel finds it unprepared and treats it as unknown
 
 
+def style_is_lost():
+    """Return why what draws cannot be restored, or None: an old Jupyter sets rcParams when figures are first drawn, over what is there."""
+    version = getattr(sys.modules.get("IPython"), "version_info", (8,))
+    return "the style of figures in an old Jupyter" if tuple(version[:2]) < (7, 23) else None
+
+
 def changes_of(name, module=None):
     """Return the libraries that importing a module may change; None: any."""
     top = name.partition(".")[0]
@@ -241,7 +247,9 @@ class Imported(object):
             name = roots[position]
             if changes_of(name) != () and name not in local_modules.loaded:
                 data = name.encode("utf-8", "surrogatepass")
-                writes[self.prefix + name] = Written(digest_of(data), b"%08d %s" % (position, data))
+                why = style_is_lost() if changes_of(name) is not None else None
+                kept = b"%08d %s" % (position, data) if why is None else None
+                writes[self.prefix + name] = Written(digest_of(data), kept, why)
         self._told = len(roots)
         return {}, writes
 

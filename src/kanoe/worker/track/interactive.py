@@ -114,9 +114,6 @@ class Configuration(Keyed):
             backend.shell = self._shell
             if backend not in self._shell.configurables:
                 self._shell.configurables.append(backend)
-                if module == "ipykernel.pylab.config":
-                    # It sets rcParams at once, and not when the first figure is drawn.
-                    self._shell.enable_matplotlib("inline")
             return
 
 

@@ -5,6 +5,7 @@ A library of another age may lack what is asked here: then the setting reads as 
 
 import sys
 
+from kanoe_worker.track.imported import style_is_lost
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 from kanoe_worker.track.settings import Keyed, Setting, plainly_same
 
@@ -100,7 +101,7 @@ class Matplotlib(object):
     """What draws: rcParams and named colours, read by cells that look at rcParams (as all drawing does)."""
 
     def __init__(self, imports):
-        self.rc = Setting("matplotlib", self._differences, self._apply, module="matplotlib", seen=True)
+        self.rc = Setting("matplotlib", self._differences, self._apply, module="matplotlib", seen=True, lost=style_is_lost)
         self.colors = Setting("matplotlib.colors", self._letters, self._paint, module="matplotlib.colors", seen=True)
         self._first = None
         self._restored = {}

@@ -33,15 +33,17 @@ class Setting(object):
         module: the library, or None.
         seen: whether cells that read it say so by `touch`; else every cell reads it.
         same: compares two values; the default asks built-in types only.
+        lost: returns why a value cannot be restored, or None.
     """
 
-    def __init__(self, name, read, write, module=None, seen=False, same=None):
+    def __init__(self, name, read, write, module=None, seen=False, same=None, lost=None):
         self.reference = "setting:" + name
         self.module = module
         self.seen = seen
         self.read = read
         self.write = write
         self.same = same or plainly_same
+        self.lost = lost or (lambda: None)
         self.touched = False
 
 
@@ -84,6 +86,8 @@ class Settings(object):
                 written = encoded.written(found)
                 if written[0] == self._default[reference][0]:
                     written = None
+                elif entry.lost() is not None:
+                    written = encoded.Written(written[0], None, entry.lost())
                 self._now[reference] = (found, None if written is None else written[0])
                 self._restored.pop(reference, None)
                 writes[reference] = written
