@@ -26,7 +26,7 @@ _THOROUGH = (
     "test_bad_worlds",
 )
 _PAIRS = "test_the_answer_after_an_edit"
-_SAMPLE = 32
+_SAMPLE = 64
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

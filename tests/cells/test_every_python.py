@@ -13,7 +13,7 @@ from pairs import PairCell, notebook_of
 
 MINORS = sorted({one.short for one in find_interpreters() if one.final}, key=lambda short: int(short.split(".")[1]))
 # The others are so like one of these that every now and then is enough.
-OFTEN = ("3.6", "3.10", "3.13")
+OFTEN = ("3.6", "3.10")
 SOURCES = (
     "import collections, random, typing, warnings\nNumbers = typing.List[int]\nPoint = collections.namedtuple('Point', 'x y')",
     "class Scale:\n    def __init__(self, by):\n        self.by = by\n    def __call__(self, rows: Numbers):\n        return [self.by * row for row in rows]\n",

@@ -433,7 +433,8 @@ def test_a_disk_that_fills_while_a_cell_runs(small: dict[str, str], tmp_path: Pa
         filler = fill(home.parent, 20_000)
         (gate / "open").write_text("now")
         done = command.finish()
-    assert done.code == 3
+    # Whoever is first: what Kanoe writes, or the guard of the disk, which ends the cell.
+    assert done.code == 3 or (done.code == 1 and "this machine's disk has" in done.err), done.err
     assert "Traceback" not in done.err
     (run,) = listed(small)
     folder = Folder(Path(run["directory"]))
