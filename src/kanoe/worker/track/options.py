@@ -101,7 +101,9 @@ class Matplotlib(object):
     """What draws: rcParams and named colours, read by cells that look at rcParams (as all drawing does)."""
 
     def __init__(self, imports):
-        self.rc = Setting("matplotlib", self._differences, self._apply, module="matplotlib", seen=True, lost=style_is_lost)
+        self.rc = Setting(
+            "matplotlib", self._differences, self._apply, module="matplotlib", seen=True, lost=style_is_lost
+        )
         self.colors = Setting("matplotlib.colors", self._letters, self._paint, module="matplotlib.colors", seen=True)
         self._first = None
         self._restored = {}
