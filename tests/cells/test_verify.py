@@ -55,6 +55,7 @@ NOISE = Noise(
         ),
         ("at 2026-11-21 20:10:11.123", "at 2026-11-22 01:00:00.5"),
         ("Sat Nov 21 20:10:11 2026", "Sat Nov 21 09:00:00 2026"),
+        ("[00:40:49] WARNING: x", "[01:02:03] WARNING: x"),
         ("in /data/me/runs/a/working/x", "in /data/me/b/working/x"),
         ("id 6fa459ea-ee8a-3ca4-894e-db77e160355e", "id 16fd2706-8baf-433b-82eb-8c7fada847da"),
     ],

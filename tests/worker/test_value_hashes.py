@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kanoe_worker.track import definitions, guard, values
+from kanoe_worker.track import definitions, guard, kinds, values
 
 ROUND = Path(__file__).with_name("value_round.py")
 PYTHONS = sorted(
@@ -259,3 +259,18 @@ def test_too_large_to_keep(tmp_path: Path) -> None:
     _, groups = store.describe({"name:a": ["x" * 1000000]})
     assert store.keep(groups[0], 1000)["lost"] == "dearer to keep than to compute"
     assert os.listdir(tmp_path) == []
+
+
+def test_a_type_in_the_making_is_no_type_of_types() -> None:
+    asked = []
+
+    class Meta(type):
+        def mro(cls) -> list[type]:
+            asked.append((kinds.is_type(cls), kinds.derives(cls, dict)))
+            return type.mro(cls)
+
+    class Made(dict, metaclass=Meta):
+        pass
+
+    assert asked == [(False, False)]
+    assert (kinds.is_type(Made), kinds.derives(Made, dict), kinds.is_type(Meta)) == (False, True, True)

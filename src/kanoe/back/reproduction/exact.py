@@ -21,6 +21,7 @@ _ALWAYS = tuple(
     for find, put in (
         (r"(?<![^\s'\"])[^\s'\"]{0,400}[/\\]ipykernel_\d+[/\\]\d+\.py", "CELL"),
         (r"(?i)\b(pid|process|thread|ident)(\W{1,3})\d+", r"\1\2NUMBER"),
+        (r"(?m)^\[\d{2}:\d{2}:\d{2}\] ", "[TIME] "),  # XGBoost's log
         (r"\bT_[0-9a-f]{5}(?=_|\b)", "T_ID"),  # pandas' styles
         (r"altair-viz-[0-9a-f]{32}", "altair-viz-ID"),
         (r"(?<=[#\"(])[mpCDhx][0-9a-f]{10}(?=[\")])", "ID"),  # matplotlib's shapes

@@ -10,7 +10,7 @@ import types
 
 from kanoe_worker.track.plain import __builtins__  # noqa: F401
 
-mro = type.__dict__["__mro__"].__get__
+_mro = type.__dict__["__mro__"].__get__
 dictionary_of = type.__dict__["__dict__"].__get__
 flags_of = type.__dict__["__flags__"].__get__
 _basic_size_of = type.__dict__["__basicsize__"].__get__
@@ -101,6 +101,11 @@ def _definer(kind, is_notebooks):
         if any(name in entries for name in _REDUCING):
             return None if is_notebooks(ancestor) else ancestor
     return None
+
+
+def mro(kind):
+    """Return a type and its ancestors, in the order of look-ups; a type that is not made ready yet has none."""
+    return _mro(kind) or (kind,)
 
 
 def is_type(kind):
